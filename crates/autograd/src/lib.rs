@@ -1,0 +1,1 @@
+//! Reverse-mode differentiation of wgrad's recorded graph, to any order.

@@ -1,0 +1,71 @@
+//! Summing overlapping windows back to where they came from.
+
+use crate::map::unsupported;
+use crate::simd::vectorised;
+use crate::step::Job;
+use crate::threads::{self, TASK};
+use wgrad_tensor::dtype::DType;
+use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::op::Windows;
+use wgrad_tensor::real::Number;
+
+/// Adds the windows along the last axis of the operand into the axis that they were taken from.
+pub fn fold(windows: &Windows, job: &mut Job<'_>) -> Result<(), Problem> {
+    match job.operand(0)?.dtype {
+        DType::F32 => of::<f32>(windows, job),
+        DType::F64 => of::<f64>(windows, job),
+        DType::I32 => of::<i32>(windows, job),
+        DType::U32 => of::<u32>(windows, job),
+        dtype => Err(unsupported("fold", dtype)),
+    }
+}
+
+fn of<T: Number>(windows: &Windows, job: &mut Job<'_>) -> Result<(), Problem> {
+    let (input, shape) = (job.operand(0)?, job.shape()?);
+    let wrong = || Problem::new(ErrorKind::Shape, "takes windows that lie within its axis");
+    let &Windows { axis, size, step, dilation } = windows;
+    let (Some(&length), Some(&count)) = (shape.get(axis), input.layout.shape.get(axis)) else { return Err(wrong()) };
+    let inner: usize = shape[axis + 1..].iter().product();
+    let reach = count.saturating_sub(1).saturating_mul(step).saturating_add(size.saturating_sub(1).saturating_mul(dilation));
+    let outer: usize = shape[..axis].iter().product();
+    if input.count() != outer * count * inner * size || count * size > 0 && reach >= length {
+        return Err(wrong());
+    }
+    let elements = input.contiguous::<T>()?;
+    let (slab, taken) = (length * inner, count * inner * size);
+    let out = job.result::<T>(0)?;
+    if out.is_empty() {
+        return Ok(());
+    }
+    let slabs = (TASK / slab).max(1);
+    threads::chunks(out, slabs * slab, |task, out| {
+        for (i, out) in out.chunks_mut(slab).enumerate() {
+            let i = task * slabs + i;
+            vectorised(add_windows, (&elements[i * taken..(i + 1) * taken], out, inner, windows));
+        }
+    });
+    Ok(())
+}
+
+#[inline(always)]
+fn add_windows<T: Number>((elements, out, inner, windows): (&[T], &mut [T], usize, &Windows)) {
+    let &Windows { size, step, dilation, .. } = windows;
+    if inner == 1 && step == size && dilation == 1 {
+        // Windows that lie side by side are already in order.
+        out[..elements.len()].copy_from_slice(elements);
+        out[elements.len()..].fill(T::of(0.0));
+        return;
+    }
+    out.fill(T::of(0.0));
+    if inner == 0 || size == 0 {
+        return;
+    }
+    for (o, window) in elements.chunks_exact(inner * size).enumerate() {
+        for k in 0..size {
+            let start = (o * step + k * dilation) * inner;
+            for (out, x) in out[start..start + inner].iter_mut().zip(window.chunks_exact(size)) {
+                *out = out.plus(x[k]);
+            }
+        }
+    }
+}

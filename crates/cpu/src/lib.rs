@@ -1,0 +1,24 @@
+//! wgrad's CPU backend: threads, SIMD and a fast matrix product.
+//!
+//! [`Cpu`] runs plans step by step. Elementwise programs go block by block through the whole program while the block
+//! is in the nearest cache; matrix products are the `gemm` crate's; everything else is a loop of its own. Work is cut by
+//! fixed sizes, so the same inputs give the same bits every time, for any number of threads.
+
+mod backend;
+mod buffer;
+mod conv;
+mod copy;
+mod custom;
+mod fold;
+mod gemm;
+mod index;
+mod map;
+mod matmul;
+mod movement;
+mod reduce;
+mod simd;
+mod step;
+mod threads;
+mod view;
+
+pub use backend::Cpu;

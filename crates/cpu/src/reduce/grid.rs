@@ -1,0 +1,236 @@
+//! A window taken apart into the axes that stay and those that are folded away.
+
+use super::join::{Cascade, Join, RowCascade};
+use crate::buffer::Pool;
+use crate::simd::vectorised;
+use crate::threads::{self, TASK};
+use crate::view::{View, Walk};
+use std::sync::Arc;
+use wgrad_tensor::error::Problem;
+use wgrad_tensor::real::Number;
+
+/// Partial results of one reduction that are computed side by side.
+const PARTS: usize = 64;
+/// Elements that go through one set of lanes before they are combined.
+const PIECE: usize = 4096;
+/// Results that are computed together where the data lies across.
+const TILE: usize = 512;
+/// Rows that are added one by one into a tile.
+const ROWS: usize = 32;
+
+/// Axes as (size, stride).
+pub type Axes = Vec<(usize, isize)>;
+
+/// A window with its axes apart.
+#[derive(Clone, Debug)]
+pub struct Grid<'a, T> {
+    /// All elements of the value.
+    pub elements: &'a [T],
+    /// Where the first lies.
+    pub base: isize,
+    /// The axes of the result, in order.
+    pub kept: Axes,
+    /// The axes that are folded.
+    pub reduced: Axes,
+}
+
+impl<'a, T: Number> Grid<'a, T> {
+    /// Takes a window apart.
+    pub fn new(view: &View<'a>, axes: &[usize]) -> Self {
+        let (mut kept, mut reduced) = (Axes::new(), Axes::new());
+        for (axis, (&size, &stride)) in view.layout.shape.iter().zip(&view.layout.strides).enumerate() {
+            push_merged(if axes.contains(&axis) { &mut reduced } else { &mut kept }, (size, stride));
+        }
+        Grid { elements: view.elements(), base: view.layout.offset as isize, kept, reduced }
+    }
+
+    /// Sorts the folded axes so that the last one lies densest.
+    pub fn in_any_order(mut self) -> Self {
+        for (size, stride) in &mut self.reduced {
+            if *stride < 0 && *size > 0 {
+                self.base += (*size as isize - 1) * *stride;
+                *stride = -*stride;
+            }
+        }
+        self.reduced.sort_by_key(|&(_, stride)| if stride == 0 { isize::MIN } else { -stride });
+        let sorted = std::mem::take(&mut self.reduced);
+        sorted.into_iter().for_each(|axis| push_merged(&mut self.reduced, axis));
+        self
+    }
+
+    /// How many elements are folded into one.
+    pub fn depth(&self) -> usize {
+        self.reduced.iter().map(|&(size, _)| size).product()
+    }
+
+    /// Whether elements that are folded together lie side by side in long runs.
+    pub fn runs(&self) -> bool {
+        matches!(self.reduced.last(), Some(&(size, stride)) if stride == 1 && size >= 64) || self.kept.is_empty()
+    }
+
+    /// Results for one task.
+    pub fn results_per_task(&self) -> usize {
+        let enough = TASK / self.depth().max(1);
+        if self.runs() { enough.max(1) } else { enough.max(64) }
+    }
+
+    /// Folds everything into `out`.
+    pub fn reduce<J: Join<T>>(&self, out: &mut [T], pool: &Arc<Pool>) -> Result<(), Problem> {
+        let per_task = self.results_per_task();
+        let tasks = out.len().div_ceil(per_task);
+        let parts = (out.len() * self.depth() / TASK).min(PARTS);
+        if out.is_empty() || tasks >= parts / 2 {
+            threads::chunks(out, per_task, |i, out| self.results::<J>(i * per_task, out));
+            return Ok(());
+        }
+        let parts = self.parts(parts);
+        let mut memory = pool.take(parts.len() * size_of_val(out))?;
+        let partial: &mut [T] = bytemuck::try_cast_slice_mut(&mut memory).unwrap_or_default();
+        let rows = parts.iter().zip(partial.chunks_mut(out.len()));
+        let tasks = rows.flat_map(|(part, row)| {
+            row.chunks_mut(per_task).enumerate().map(move |(i, piece)| (part, i * per_task, piece))
+        });
+        threads::for_each(tasks.collect(), |(part, first, piece)| part.results::<J>(first, piece));
+        let reduced = vec![(parts.len(), out.len() as isize)];
+        Grid { elements: partial, base: 0, kept: vec![(out.len(), 1)], reduced }.results::<J>(0, out);
+        Ok(())
+    }
+
+    /// Cuts the longest folded axis into about `count` pieces.
+    fn parts(&self, count: usize) -> Vec<Self> {
+        let longest = (0..self.reduced.len()).max_by_key(|&axis| self.reduced[axis].0).unwrap_or(0);
+        let Some(&(size, stride)) = self.reduced.get(longest) else { return vec![self.clone()] };
+        let piece = size.div_ceil(count);
+        let piece = if piece > PIECE / 2 { piece.next_multiple_of(PIECE) } else { piece };
+        let parts = (0..size).step_by(piece).map(|start| {
+            let mut part = self.clone();
+            part.base += start as isize * stride;
+            part.reduced[longest].0 = piece.min(size - start);
+            part
+        });
+        parts.collect()
+    }
+
+    /// Computes the results from number `first` on.
+    fn results<J: Join<T>>(&self, first: usize, out: &mut [T]) {
+        if self.depth() == 0 {
+            out.fill(J::start());
+        } else if self.runs() {
+            let mut walk = Walk::new(&self.kept, self.base, first);
+            out.iter_mut().for_each(|out| *out = self.along::<J>(walk.step()));
+        } else {
+            self.tiles(first, out.len(), |at, stride, done, len| {
+                self.across::<J>(at, stride, &mut out[done..done + len]);
+            });
+        }
+    }
+
+    /// Calls `f` with runs of at most [`TILE`] results along the last axis that stays: where the run's first element
+    /// lies, the stride along it, how many results came before it, and its length.
+    pub fn tiles(&self, first: usize, count: usize, mut f: impl FnMut(isize, isize, usize, usize)) {
+        let Some((&(inner, stride), outer)) = self.kept.split_last() else {
+            return f(self.base, 1, 0, count);
+        };
+        let mut done = 0;
+        while done < count {
+            let (row, column) = ((first + done) / inner, (first + done) % inner);
+            let len = (inner - column).min(count - done).min(TILE);
+            let start = Walk::new(outer, self.base, row).step();
+            f(start + column as isize * stride, stride, done, len);
+            done += len;
+        }
+    }
+
+    /// One result: runs through lanes, combined pairwise.
+    fn along<J: Join<T>>(&self, base: isize) -> T {
+        let Some((&(size, stride), outer)) = self.reduced.split_last() else {
+            return self.elements[base as usize];
+        };
+        let mut cascade = Cascade::new::<J>();
+        let mut walk = Walk::new(outer, base, 0);
+        for _ in 0..self.depth() / size {
+            let start = walk.step();
+            if stride == 1 {
+                for piece in self.elements[start as usize..start as usize + size].chunks(PIECE) {
+                    cascade.push::<J>(vectorised(lanes::<T, J>, piece));
+                }
+            } else {
+                for piece in (0..size).step_by(PIECE) {
+                    let run = piece..(piece + PIECE).min(size);
+                    let at = |i: usize| self.elements[(start + i as isize * stride) as usize];
+                    cascade.push::<J>(run.fold(J::start(), |all, i| J::join(all, at(i))));
+                }
+            }
+        }
+        cascade.finish::<J>()
+    }
+
+    /// A run of results whose elements lie `stride` apart: rows are added up, some at a time, then pairwise.
+    fn across<J: Join<T>>(&self, base: isize, stride: isize, out: &mut [T]) {
+        let depth = self.depth();
+        let mut walk = Walk::new(&self.reduced, base, 0);
+        if depth <= 2 * ROWS {
+            return vectorised(rows::<T, J>, (self.elements, &mut walk, depth, stride, out));
+        }
+        let mut cascade = RowCascade::new();
+        let mut row = vec![J::start(); out.len()];
+        for first in (0..depth).step_by(ROWS) {
+            let count = ROWS.min(depth - first);
+            vectorised(rows::<T, J>, (self.elements, &mut walk, count, stride, &mut row));
+            row = cascade.push::<J>(row);
+        }
+        cascade.finish::<J>(out);
+    }
+}
+
+/// Adds an axis, to the last one where one stride walks both.
+fn push_merged(axes: &mut Axes, (size, stride): (usize, isize)) {
+    match axes.last_mut() {
+        _ if size == 1 => {}
+        Some(last) if last.1 == stride * size as isize => *last = (last.0 * size, stride),
+        _ => axes.push((size, stride)),
+    }
+}
+
+/// Folds a run with many accumulators side by side.
+#[inline(always)]
+fn lanes<T: Number, J: Join<T>>(run: &[T]) -> T {
+    let mut lanes = [J::start(); 64];
+    let mut chunks = run.chunks_exact(64);
+    for chunk in &mut chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = J::join(*lane, x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+        *lane = J::join(*lane, x);
+    }
+    let mut width = 32;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = J::join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// Folds the next `count` rows of a walk, whose elements lie `stride` apart.
+#[inline(always)]
+fn rows<T: Number, J: Join<T>>(
+    (elements, walk, count, stride, out): (&[T], &mut Walk<'_>, usize, isize, &mut [T]),
+) {
+    out.fill(J::start());
+    for _ in 0..count {
+        let start = walk.step();
+        if stride == 1 {
+            for (out, &x) in out.iter_mut().zip(&elements[start as usize..]) {
+                *out = J::join(*out, x);
+            }
+        } else {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = J::join(*out, elements[(start + i as isize * stride) as usize]);
+            }
+        }
+    }
+}

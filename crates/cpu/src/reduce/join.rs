@@ -1,0 +1,138 @@
+//! How a reduction combines two elements, and how many are combined so that rounding errors stay small.
+
+use wgrad_tensor::real::Number;
+
+/// A way to combine elements, in any order.
+pub trait Join<T>: 'static {
+    /// What changes nothing.
+    fn start() -> T;
+    /// Two elements combined.
+    fn join(a: T, b: T) -> T;
+}
+
+/// The sum.
+pub struct Sum;
+/// The product.
+pub struct Product;
+/// The largest; NaN if there is one.
+pub struct Largest;
+/// The smallest; NaN if there is one.
+pub struct Smallest;
+
+impl<T: Number> Join<T> for Sum {
+    #[inline(always)]
+    fn start() -> T {
+        T::of(0.0)
+    }
+    #[inline(always)]
+    fn join(a: T, b: T) -> T {
+        a.plus(b)
+    }
+}
+
+impl<T: Number> Join<T> for Product {
+    #[inline(always)]
+    fn start() -> T {
+        T::of(1.0)
+    }
+    #[inline(always)]
+    fn join(a: T, b: T) -> T {
+        a.times(b)
+    }
+}
+
+impl<T: Number> Join<T> for Largest {
+    #[inline(always)]
+    fn start() -> T {
+        T::of(f64::NEG_INFINITY)
+    }
+    #[inline(always)]
+    fn join(a: T, b: T) -> T {
+        a.larger(b)
+    }
+}
+
+impl<T: Number> Join<T> for Smallest {
+    #[inline(always)]
+    fn start() -> T {
+        T::of(f64::INFINITY)
+    }
+    #[inline(always)]
+    fn join(a: T, b: T) -> T {
+        a.smaller(b)
+    }
+}
+
+/// Combines parts pairwise as they come, like a binary counter: level `i` holds 2^i parts.
+pub struct Cascade<T> {
+    levels: [T; 64],
+    count: u64,
+}
+
+impl<T: Number> Cascade<T> {
+    /// No parts yet.
+    pub fn new<J: Join<T>>() -> Self {
+        Cascade { levels: [J::start(); 64], count: 0 }
+    }
+
+    /// Takes a part.
+    #[inline]
+    pub fn push<J: Join<T>>(&mut self, mut part: T) {
+        let full = self.count.trailing_ones() as usize;
+        for &level in &self.levels[..full] {
+            part = J::join(level, part);
+        }
+        self.levels[full.min(63)] = part;
+        self.count += 1;
+    }
+
+    /// All parts combined.
+    pub fn finish<J: Join<T>>(&self) -> T {
+        let levels = self.levels.iter().enumerate().filter(|(i, _)| self.count >> i & 1 == 1);
+        levels.fold(J::start(), |all, (_, &level)| J::join(level, all))
+    }
+}
+
+/// A [`Cascade`] of rows.
+pub struct RowCascade<T> {
+    levels: Vec<Vec<T>>,
+    count: u64,
+}
+
+impl<T: Number> RowCascade<T> {
+    /// No rows yet.
+    pub fn new() -> Self {
+        RowCascade { levels: Vec::new(), count: 0 }
+    }
+
+    /// Takes a row, and gives back memory for another.
+    pub fn push<J: Join<T>>(&mut self, mut row: Vec<T>) -> Vec<T> {
+        let full = self.count.trailing_ones() as usize;
+        for level in &self.levels[..full] {
+            join_rows::<T, J>(&mut row, level);
+        }
+        self.count += 1;
+        match self.levels.get_mut(full) {
+            Some(level) => std::mem::replace(level, row),
+            None => {
+                let other = row.clone();
+                self.levels.push(row);
+                other
+            }
+        }
+    }
+
+    /// Combines all rows into `out`.
+    pub fn finish<J: Join<T>>(&self, out: &mut [T]) {
+        out.fill(J::start());
+        for (_, level) in self.levels.iter().enumerate().filter(|(i, _)| self.count >> i & 1 == 1) {
+            join_rows::<T, J>(out, level);
+        }
+    }
+}
+
+fn join_rows<T: Number, J: Join<T>>(all: &mut [T], row: &[T]) {
+    for (all, &x) in all.iter_mut().zip(row) {
+        *all = J::join(x, *all);
+    }
+}

@@ -1,0 +1,79 @@
+//! From what a step computes to the kernel that does it.
+
+use crate::buffer::Pool;
+use crate::view::View;
+use crate::{conv, custom, fold, index, map, matmul, movement, reduce};
+use bytemuck::Pod;
+use std::sync::Arc;
+use wgrad_plan::Work;
+use wgrad_tensor::dtype::Scalar;
+use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::op::{Compute, Meta};
+use wgrad_tensor::shape::Shape;
+
+/// What a kernel is given.
+pub struct Job<'a> {
+    /// What it reads.
+    pub operands: &'a [View<'a>],
+    /// Shape and dtype of what it writes.
+    pub metas: &'a [&'a Meta],
+    /// The contiguous bytes that it writes, with anything in them before.
+    pub results: &'a mut [&'a mut [u8]],
+    /// Memory for its own use.
+    pub pool: &'a Arc<Pool>,
+}
+
+impl<'a> Job<'a> {
+    /// Operand `i`.
+    pub fn operand(&self, i: usize) -> Result<View<'a>, Problem> {
+        self.operands.get(i).copied().ok_or_else(incomplete)
+    }
+
+    /// The shape of the only result.
+    pub fn shape(&self) -> Result<&'a Shape, Problem> {
+        self.metas.first().map(|meta| &meta.shape).ok_or_else(incomplete)
+    }
+
+    /// The elements of result `i`.
+    pub fn result<T: Pod>(&mut self, i: usize) -> Result<&mut [T], Problem> {
+        bytemuck::try_cast_slice_mut(self.results.get_mut(i).ok_or_else(incomplete)?).map_err(|_| incomplete())
+    }
+
+    /// The elements of two results.
+    pub fn two_results<A: Pod, B: Pod>(&mut self) -> Result<(&mut [A], &mut [B]), Problem> {
+        let [first, second] = &mut *self.results else { return Err(incomplete()) };
+        match (bytemuck::try_cast_slice_mut(first), bytemuck::try_cast_slice_mut(second)) {
+            (Ok(first), Ok(second)) => Ok((first, second)),
+            _ => Err(incomplete()),
+        }
+    }
+}
+
+fn incomplete() -> Problem {
+    Problem::new(ErrorKind::Value, "has other operands or results than it needs")
+}
+
+/// Runs a step's work.
+pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
+    let (op, scalars) = match work {
+        Work::Map(program) => return map::run(program, job.operands, job.results, job.pool),
+        Work::Op(op, scalars) => (op, &**scalars),
+    };
+    match op.compute() {
+        Compute::Reduce(kind, axes) => reduce::reduce(kind, axes, job),
+        Compute::Extreme(kind, axes) => reduce::extreme(kind, axes, job),
+        Compute::Matmul => matmul::matmul(job),
+        Compute::Conv2d(window) => conv::forward(window, job),
+        Compute::Conv2dInput(window) => conv::input_gradient(window, job),
+        Compute::Conv2dWeight(window) => conv::weight_gradient(window, job),
+        Compute::Pad(before) => movement::pad(before, scalars.first().copied().unwrap_or(Scalar::Int(0)), job),
+        Compute::Fold(windows) => fold::fold(windows, job),
+        Compute::Gather(axis) => index::gather(axis, job),
+        Compute::ScatterAdd(axis) => index::scatter_add(axis, job),
+        Compute::Cat(axis) => movement::cat(axis, job),
+        Compute::Custom(custom) => custom::run(custom, scalars, job),
+        Compute::Source | Compute::View | Compute::Map(_) => {
+            Err(Problem::new(ErrorKind::Value, "is no step of its own"))
+        }
+    }
+}

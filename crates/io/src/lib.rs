@@ -1,0 +1,1 @@
+//! safetensors files of wgrad: bit-exact, checked, atomic.

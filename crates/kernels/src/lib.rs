@@ -1,0 +1,1 @@
+//! wgrad's GPU backend, on wgpu: Vulkan, Metal, DX12, GL and WebGPU.

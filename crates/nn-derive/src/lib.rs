@@ -1,0 +1,1 @@
+//! The derive that gives a wgrad model its parameters.

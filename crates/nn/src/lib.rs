@@ -1,0 +1,1 @@
+//! Layers, losses and initialisers of wgrad, as plain structs.

@@ -1,0 +1,25 @@
+//! The waist between plans and what runs them.
+
+use crate::plan::Plan;
+use std::fmt::Debug;
+use wgrad_tensor::Result;
+use wgrad_tensor::device::{BoxFuture, Buffer, Description};
+
+/// What runs plans.
+pub trait Backend: Send + Sync + Debug {
+    /// What the device says of itself.
+    fn describe(&self) -> &Description;
+
+    /// Copies `bytes` to the device. It does not wait.
+    fn upload(&self, bytes: &[u8]) -> Result<Buffer>;
+
+    /// Runs a plan on the buffers of its inputs and gives the buffers of its outputs. It does not wait for a GPU:
+    /// what goes wrong there is the error of the next read.
+    fn run(&self, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>>;
+
+    /// Copies a buffer's `bytes` first bytes to the host, with any error that the device has met since the last read.
+    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;
+
+    /// Waits until everything asked for is done.
+    fn sync(&self) -> BoxFuture<'static, Result<()>>;
+}

@@ -1,0 +1,313 @@
+//! The rows of the elementwise table: one row is a whole operation.
+
+use crate::dtype::DType;
+use crate::error::{ErrorKind, Problem, Result};
+use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
+use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
+
+/// A loop over blocks of equal element count: inputs in, output out, all aligned for their dtype.
+pub type Loop = fn(&[&[u8]], &mut [u8]);
+
+/// An elementwise operation: the name, its meaning in Rust, in WGSL, and its gradient.
+///
+/// All inputs have one dtype; the output has it too, or is bool. Write rows with [`crate::elementwise!`].
+#[derive(Debug)]
+pub struct Elementwise {
+    /// The method's name.
+    pub name: &'static str,
+    /// How many inputs: 1, 2 or 3.
+    pub arity: usize,
+    /// The dtypes it takes.
+    pub dtypes: &'static [DType],
+    /// Whether the output is bool.
+    pub to_bool: bool,
+    /// The WGSL expression over `x`, `y`, `z`; functions of `shaders/lib/` may be called, and `TYPE` stands for the
+    /// inputs' type (`modulo_TYPE(x, y)` calls `modulo_f32`).
+    pub wgsl: &'static str,
+    /// The expression for integers and bools, where another is needed.
+    pub wgsl_integer: Option<&'static str>,
+    /// Whether WGSL has the expression in f64 (its transcendental functions have no f64 form).
+    pub wgsl_f64: bool,
+    /// The loop for a dtype of `dtypes`.
+    pub cpu: fn(DType) -> Option<Loop>,
+    /// What the gradient reads.
+    pub reads: Reads,
+    /// The gradient for each input, from a call; `None` where there is none.
+    pub gradient: Option<fn(&Call<'_>) -> Gradients>,
+}
+
+impl PartialEq for Elementwise {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+impl Eq for Elementwise {}
+impl Hash for Elementwise {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+/// The op of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RowOp(pub &'static Elementwise);
+
+impl Op for RowOp {
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(self.0.name)
+    }
+
+    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+        let row = self.0;
+        let [first, rest @ ..] = inputs else {
+            return Err(Problem::new(ErrorKind::Value, "takes at least one tensor"));
+        };
+        if inputs.len() != row.arity {
+            return Err(Problem::new(ErrorKind::Value, format!("takes {} tensors", row.arity)));
+        }
+        if rest.iter().any(|other| other.dtype != first.dtype) {
+            return Err(Problem::new(ErrorKind::DType, "dtypes differ; cast one of them"));
+        }
+        if !row.dtypes.contains(&first.dtype) {
+            let takes: Vec<_> = row.dtypes.iter().map(|d| d.name()).collect();
+            return Err(Problem::new(ErrorKind::DType, format!("takes {}; cast first", takes.join(", "))));
+        }
+        let dtype = if row.to_bool { DType::Bool } else { first.dtype };
+        Ok(vec![Meta::new(&first.shape, dtype)])
+    }
+
+    fn compute(&self) -> Compute<'_> {
+        Compute::Map(Map::Row(self.0))
+    }
+
+    fn reads(&self) -> Reads {
+        self.0.reads
+    }
+
+    fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
+        match self.0.gradient {
+            Some(rule) => Ok(rule(call)),
+            None => Err(Problem::new(ErrorKind::NotDifferentiable, "has no gradient")),
+        }
+    }
+}
+
+/// What a row's gradient expression may give: one gradient per input.
+pub trait IntoGradients {
+    /// The list.
+    fn into_gradients(self) -> Gradients;
+}
+impl IntoGradients for crate::Tensor {
+    fn into_gradients(self) -> Gradients {
+        vec![Some(self)]
+    }
+}
+impl IntoGradients for (crate::Tensor, crate::Tensor) {
+    fn into_gradients(self) -> Gradients {
+        vec![Some(self.0), Some(self.1)]
+    }
+}
+impl IntoGradients for (crate::Tensor, crate::Tensor, crate::Tensor) {
+    fn into_gradients(self) -> Gradients {
+        vec![Some(self.0), Some(self.1), Some(self.2)]
+    }
+}
+
+/// Runs `f` over a block of one input.
+pub fn each1<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(T) -> R) {
+    let (Some(x), Ok(out)) = (slice(inputs, 0), bytemuck::try_cast_slice_mut::<u8, R>(out)) else { return };
+    pulp::Arch::new().dispatch(|| {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = f(x);
+        }
+    });
+}
+
+/// Runs `f` over blocks of two inputs.
+pub fn each2<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(T, T) -> R) {
+    let (Some(x), Some(y), Ok(out)) =
+        (slice(inputs, 0), slice(inputs, 1), bytemuck::try_cast_slice_mut::<u8, R>(out))
+    else {
+        return;
+    };
+    pulp::Arch::new().dispatch(|| {
+        for ((out, &x), &y) in out.iter_mut().zip(x).zip(y) {
+            *out = f(x, y);
+        }
+    });
+}
+
+/// Runs `f` over blocks of three inputs.
+pub fn each3<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(T, T, T) -> R) {
+    let (Some(x), Some(y), Some(z), Ok(out)) =
+        (slice(inputs, 0), slice(inputs, 1), slice(inputs, 2), bytemuck::try_cast_slice_mut::<u8, R>(out))
+    else {
+        return;
+    };
+    pulp::Arch::new().dispatch(|| {
+        for (((out, &x), &y), &z) in out.iter_mut().zip(x).zip(y).zip(z) {
+            *out = f(x, y, z);
+        }
+    });
+}
+
+/// Input `i` as elements; a caller that breaks [`Loop`]'s contract gets nothing computed in a release build.
+fn slice<'a, T: bytemuck::Pod>(inputs: &[&'a [u8]], i: usize) -> Option<&'a [T]> {
+    let slice = inputs.get(i).and_then(|bytes| bytemuck::try_cast_slice(bytes).ok());
+    debug_assert!(slice.is_some(), "input {i} is missing or misaligned");
+    slice
+}
+
+/// Writes rows of the elementwise table: each is a whole operation.
+///
+/// ```text
+/// /// documentation
+/// pub CLASS NAME: name(x, ..) -> y { Rust expression } "WGSL expression" { READS, g => gradient }
+/// ```
+///
+/// The class names the dtypes and the Rust expression's type:
+///
+/// | class | dtypes | arguments | result |
+/// |---|---|---|---|
+/// | `real` | f32, f64 | [`Real`](crate::real::Real) | the same |
+/// | `algebraic` | f32, f64, in WGSL too | [`Real`](crate::real::Real) | the same |
+/// | `number` | f32, f64, i32, u32 | [`Number`](crate::real::Number) | the same |
+/// | `compare` | f32, f64, i32, u32 | [`Number`](crate::real::Number) | `bool` |
+/// | `logic` | bool | `bool` | `bool` |
+///
+/// A second WGSL text after `|` serves integers. The gradient, `g` times the derivative, is an expression of tensors
+/// (a pair for two inputs) that may read the inputs and the output `y` as the word before it declares: `NOTHING`,
+/// `INPUTS`, `OUTPUTS` or `BOTH`. Without that block the operation has no gradient, and `backward` says so.
+///
+/// ```
+/// use wgrad_tensor::{Tensor, elementwise};
+///
+/// elementwise! {
+///     /// `x / (1 + |x|)`.
+///     pub algebraic SOFTSIGN: softsign(x) -> y { x / (T::of(1.0) + x.magnitude()) } "x / (1.0 + abs(x))" {
+///         INPUTS, g => g / (1.0 + x.abs()).square()
+///     }
+/// }
+///
+/// fn softsign(x: &Tensor) -> Tensor {
+///     x.elementwise(&SOFTSIGN, &[])
+/// }
+/// ```
+#[macro_export]
+macro_rules! elementwise {
+    ($($(#[$doc:meta])* $vis:vis $class:ident $NAME:ident: $name:ident($($x:ident),+) -> $y:ident { $cpu:expr }
+        $wgsl:literal $(| $integer:literal)? $({ $reads:ident, $g:ident => $gradient:expr })?)*) => {$(
+        $(#[$doc])*
+        $vis static $NAME: $crate::elementwise::Elementwise = {
+            fn cpu(dtype: $crate::DType) -> Option<$crate::elementwise::Loop> {
+                $crate::elementwise!(@cpu $class dtype ($($x),+) $cpu)
+            }
+            $crate::elementwise::Elementwise {
+                name: stringify!($name),
+                arity: [$(stringify!($x)),+].len(),
+                dtypes: $crate::elementwise!(@dtypes $class),
+                to_bool: $crate::elementwise!(@to_bool $class),
+                wgsl: $wgsl,
+                wgsl_integer: $crate::elementwise!(@optional $($integer)?),
+                wgsl_f64: $crate::elementwise!(@wgsl_f64 $class),
+                cpu,
+                reads: $crate::elementwise!(@reads $($reads)?),
+                gradient: $crate::elementwise!(@gradient ($($x),+) $y $($g => $gradient)?),
+            }
+        };
+    )*};
+
+    (@optional) => { None };
+    (@optional $value:literal) => { Some($value) };
+
+    (@reads) => { $crate::op::Reads::NOTHING };
+    (@reads $reads:ident) => { $crate::op::Reads::$reads };
+
+    (@dtypes real) => { &[$crate::DType::F32, $crate::DType::F64] };
+    (@dtypes algebraic) => { &[$crate::DType::F32, $crate::DType::F64] };
+    (@dtypes logic) => { &[$crate::DType::Bool] };
+    (@dtypes $class:ident) => { &[$crate::DType::F32, $crate::DType::F64, $crate::DType::I32, $crate::DType::U32] };
+
+    (@to_bool compare) => { true };
+    (@to_bool $class:ident) => { false };
+
+    (@wgsl_f64 real) => { false };
+    (@wgsl_f64 $class:ident) => { true };
+
+    (@cpu real $dtype:ident $args:tt $cpu:expr) => {{
+        $crate::elementwise!(@define real::Real, T, $args, $cpu);
+        match $dtype {
+            $crate::DType::F32 => Some($crate::elementwise!(@loop f32, f32, $args, |v| v)),
+            $crate::DType::F64 => Some($crate::elementwise!(@loop f64, f64, $args, |v| v)),
+            _ => None,
+        }
+    }};
+    (@cpu algebraic $dtype:ident $args:tt $cpu:expr) => {
+        $crate::elementwise!(@cpu real $dtype $args $cpu)
+    };
+    (@cpu number $dtype:ident $args:tt $cpu:expr) => {{
+        $crate::elementwise!(@define real::Number, T, $args, $cpu);
+        match $dtype {
+            $crate::DType::F32 => Some($crate::elementwise!(@loop f32, f32, $args, |v| v)),
+            $crate::DType::F64 => Some($crate::elementwise!(@loop f64, f64, $args, |v| v)),
+            $crate::DType::I32 => Some($crate::elementwise!(@loop i32, i32, $args, |v| v)),
+            $crate::DType::U32 => Some($crate::elementwise!(@loop u32, u32, $args, |v| v)),
+            _ => None,
+        }
+    }};
+    (@cpu compare $dtype:ident $args:tt $cpu:expr) => {{
+        $crate::elementwise!(@define real::Number, bool, $args, $cpu);
+        match $dtype {
+            $crate::DType::F32 => Some($crate::elementwise!(@loop f32, u8, $args, |v| v as u8)),
+            $crate::DType::F64 => Some($crate::elementwise!(@loop f64, u8, $args, |v| v as u8)),
+            $crate::DType::I32 => Some($crate::elementwise!(@loop i32, u8, $args, |v| v as u8)),
+            $crate::DType::U32 => Some($crate::elementwise!(@loop u32, u8, $args, |v| v as u8)),
+            _ => None,
+        }
+    }};
+    (@cpu logic $dtype:ident ($($x:ident),+) $cpu:expr) => {{
+        #[inline(always)]
+        fn row($($x: u8),+) -> bool {
+            $(let $x = $x != 0;)+
+            $cpu
+        }
+        match $dtype {
+            $crate::DType::Bool => Some($crate::elementwise!(@loop u8, u8, ($($x),+), |v| v as u8)),
+            _ => None,
+        }
+    }};
+
+    (@define real::Real, $result:ident, ($($x:ident),+), $cpu:expr) => {
+        #[inline(always)]
+        fn row<T: $crate::real::Real>($($x: T),+) -> $result {
+            $cpu
+        }
+    };
+    (@define real::Number, $result:ident, ($($x:ident),+), $cpu:expr) => {
+        #[inline(always)]
+        fn row<T: $crate::real::Number>($($x: T),+) -> $result {
+            $cpu
+        }
+    };
+
+    (@loop $t:ty, $r:ty, ($x:ident), |$v:ident| $wrap:expr) => {
+        |inputs, out| $crate::elementwise::each1::<$t, $r>(inputs, out, |$x| { let $v = row($x); $wrap })
+    };
+    (@loop $t:ty, $r:ty, ($x:ident, $y:ident), |$v:ident| $wrap:expr) => {
+        |inputs, out| $crate::elementwise::each2::<$t, $r>(inputs, out, |$x, $y| { let $v = row($x, $y); $wrap })
+    };
+    (@loop $t:ty, $r:ty, ($x:ident, $y:ident, $z:ident), |$v:ident| $wrap:expr) => {
+        |inputs, out| $crate::elementwise::each3::<$t, $r>(inputs, out, |$x, $y, $z| { let $v = row($x, $y, $z); $wrap })
+    };
+
+    (@gradient $args:tt $y:ident) => { None };
+    (@gradient ($($x:ident),+) $y:ident $g:ident => $gradient:expr) => {{
+        #[allow(unused_variables, reason = "a rule reads what it needs")]
+        fn gradient(call: &$crate::op::Call<'_>) -> $crate::op::Gradients {
+            let ([$($x),+], [$y], [Some($g)]) = (call.inputs, call.outputs, call.grads) else { return Vec::new() };
+            $crate::elementwise::IntoGradients::into_gradients($gradient)
+        }
+        Some(gradient)
+    }};
+}

@@ -1,0 +1,162 @@
+//! Where the elements of a view lie in the buffer behind it.
+
+use crate::shape::Shape;
+
+/// A strided window on a contiguous buffer: element `[i, j, ..]` lies at `offset + i * strides[0] + j * strides[1] + ..`.
+///
+/// Strides count elements; 0 repeats an element (broadcasting), a negative stride walks backwards (flip).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Layout {
+    /// The sizes seen through the window.
+    pub shape: Shape,
+    /// Elements to step for one more along each axis.
+    pub strides: Vec<isize>,
+    /// Where element `[0, 0, ..]` lies.
+    pub offset: usize,
+}
+
+impl Layout {
+    /// Row-major, from the buffer's start.
+    pub fn contiguous(shape: &Shape) -> Self {
+        Layout { shape: shape.clone(), strides: shape.strides(), offset: 0 }
+    }
+
+    /// Whether the window is the whole buffer in row-major order.
+    pub fn is_contiguous(&self) -> bool {
+        if self.offset != 0 {
+            return false;
+        }
+        let mut expected = 1;
+        for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
+            if size != 1 && stride != expected {
+                return false;
+            }
+            expected *= size as isize;
+        }
+        true
+    }
+
+    /// The same elements under another shape of the same count, where no copy is needed for that.
+    pub fn reshaped(&self, shape: &Shape) -> Option<Layout> {
+        if self.shape.count() != shape.count() {
+            return None;
+        }
+        if self.shape.count() == 0 {
+            return Some(Layout::contiguous(shape));
+        }
+        let (runs, offset) = (self.merged(), self.offset);
+        let mut strides = vec![0; shape.len()];
+        let mut axis = shape.len();
+        for &(run, stride) in runs.iter().rev() {
+            let mut filled = 1;
+            while filled < run {
+                if axis == 0 {
+                    return None;
+                }
+                axis -= 1;
+                strides[axis] = stride * filled as isize;
+                filled *= shape[axis];
+            }
+            if filled != run {
+                return None;
+            }
+        }
+        Some(Layout { shape: shape.clone(), strides, offset })
+    }
+
+    /// The axes as (size, stride), without those of size 1, neighbours merged where one stride walks both.
+    pub fn merged(&self) -> Vec<(usize, isize)> {
+        let mut runs: Vec<(usize, isize)> = Vec::with_capacity(self.shape.len());
+        for (&size, &stride) in self.shape.iter().zip(&self.strides) {
+            if size == 1 {
+                continue;
+            }
+            match runs.last_mut() {
+                Some(last) if last.1 == stride * size as isize => *last = (last.0 * size, stride),
+                _ => runs.push((size, stride)),
+            }
+        }
+        runs
+    }
+
+    /// Where the element at row-major position `index` lies.
+    pub fn locate(&self, mut index: usize) -> usize {
+        let mut at = self.offset as isize;
+        for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
+            at += (index % size) as isize * stride;
+            index /= size;
+        }
+        at as usize
+    }
+}
+
+/// Merges the axes of several layouts of one shape together: the common sizes, and each layout's strides over them.
+///
+/// Kernels walk fewer axes this way; all-contiguous operands become one axis. A shape without elements or axes gives no axis.
+pub fn merge_together(layouts: &[&Layout]) -> (Vec<usize>, Vec<Vec<isize>>) {
+    let mut sizes: Vec<usize> = Vec::new();
+    let mut strides: Vec<Vec<isize>> = vec![Vec::new(); layouts.len()];
+    let Some(first) = layouts.first() else { return (sizes, strides) };
+    for axis in 0..first.shape.len() {
+        let size = first.shape[axis];
+        if size == 1 {
+            continue;
+        }
+        let joins = !sizes.is_empty()
+            && layouts
+                .iter()
+                .zip(&strides)
+                .all(|(layout, merged)| merged.last() == Some(&(layout.strides[axis] * size as isize)));
+        if let (true, Some(last)) = (joins, sizes.last_mut()) {
+            *last *= size;
+            for (layout, merged) in layouts.iter().zip(&mut strides) {
+                if let Some(stride) = merged.last_mut() {
+                    *stride = layout.strides[axis];
+                }
+            }
+        } else {
+            sizes.push(size);
+            for (layout, merged) in layouts.iter().zip(&mut strides) {
+                merged.push(layout.strides[axis]);
+            }
+        }
+    }
+    (sizes, strides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(shape: &[usize], strides: &[isize], offset: usize) -> Layout {
+        Layout { shape: Shape::from(shape), strides: strides.to_vec(), offset }
+    }
+
+    #[test]
+    fn reshape_keeps_what_needs_no_copy() {
+        let whole = Layout::contiguous(&Shape::from([2, 3, 4]));
+        assert_eq!(whole.reshaped(&Shape::from([6, 4])).map(|l| l.strides), Some(vec![4, 1]));
+        let transposed = layout(&[4, 3], &[1, 4], 0);
+        assert_eq!(transposed.reshaped(&Shape::from([12])), None);
+        let split = transposed.reshaped(&Shape::from([2, 2, 1, 3])).map(|l| l.strides);
+        assert!(matches!(split.as_deref(), Some([2, 1, _, 4])));
+        let broadcast = layout(&[2, 3], &[0, 0], 5);
+        assert_eq!(broadcast.reshaped(&Shape::from([6])).map(|l| (l.strides, l.offset)), Some((vec![0], 5)));
+    }
+
+    #[test]
+    fn locate_agrees_with_the_definition() {
+        let l = layout(&[2, 3], &[-1, 2], 7);
+        let found: Vec<usize> = (0..6).map(|i| l.locate(i)).collect();
+        assert_eq!(found, [7, 9, 11, 6, 8, 10]);
+    }
+
+    #[test]
+    fn merging_joins_only_what_all_agree_on() {
+        let shape = Shape::from([2, 3, 4]);
+        let a = Layout::contiguous(&shape);
+        let b = layout(&[2, 3, 4], &[0, 4, 1], 0);
+        assert_eq!(merge_together(&[&a]), (vec![24], vec![vec![1]]));
+        assert_eq!(merge_together(&[&a, &b]), (vec![2, 12], vec![vec![12, 1], vec![0, 1]]));
+    }
+}

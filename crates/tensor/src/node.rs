@@ -1,0 +1,278 @@
+//! The recorded graph: nodes, and the edges between them.
+//!
+//! An [`Edge`] is the graph's own reference to an output of a node; a [`Tensor`](crate::Tensor) is a user's handle on
+//! one. A node counts its handles, so that an evaluation knows which results somebody can still ask for.
+//!
+//! What stays alive: a node keeps the nodes it is computed from until its value is there; a node that descends from a
+//! parameter keeps them until the walk back has consumed it.
+
+use crate::device::{Buffer, Device};
+use crate::dtype::Scalar;
+use crate::error::{Error, Result};
+use crate::op::{Meta, OpRef};
+use crate::scope::Origin;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One recorded call of an op.
+pub struct Node {
+    pub(crate) id: u64,
+    pub(crate) op: OpRef,
+    pub(crate) scalars: Vec<Scalar>,
+    pub(crate) metas: Vec<Meta>,
+    pub(crate) device: Device,
+    pub(crate) origin: Origin,
+    pub(crate) tracked: bool,
+    pub(crate) leaf: bool,
+    pub(crate) consumed: AtomicBool,
+    pub(crate) handles: AtomicUsize,
+    state: Mutex<State>,
+}
+
+struct State {
+    inputs: Vec<Edge>,
+    results: Results,
+}
+
+enum Results {
+    Pending,
+    Ready(Vec<Option<Buffer>>),
+    Failed(Error),
+}
+
+/// The graph's reference to one output of a node.
+#[derive(Clone)]
+pub struct Edge {
+    pub(crate) node: Arc<Node>,
+    pub(crate) output: usize,
+}
+
+/// Everything a new node is made of.
+pub(crate) struct NewNode {
+    pub op: OpRef,
+    pub scalars: Vec<Scalar>,
+    pub inputs: Vec<Edge>,
+    pub metas: Vec<Meta>,
+    pub device: Device,
+    pub origin: Origin,
+    pub tracked: bool,
+    pub leaf: bool,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+impl Node {
+    fn build(new: NewNode, results: Results) -> Arc<Node> {
+        let pending = matches!(results, Results::Pending);
+        let node = Arc::new(Node {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            op: new.op,
+            scalars: new.scalars,
+            metas: new.metas,
+            device: new.device,
+            origin: new.origin,
+            tracked: new.tracked,
+            leaf: new.leaf,
+            consumed: AtomicBool::new(false),
+            handles: AtomicUsize::new(0),
+            state: Mutex::new(State { inputs: new.inputs, results }),
+        });
+        if pending {
+            node.device.remember_pending(&node);
+        }
+        node
+    }
+
+    pub(crate) fn pending(new: NewNode) -> Arc<Node> {
+        Node::build(new, Results::Pending)
+    }
+
+    pub(crate) fn ready(new: NewNode, buffer: Buffer) -> Arc<Node> {
+        Node::build(new, Results::Ready(vec![Some(buffer)]))
+    }
+
+    pub(crate) fn failed(new: NewNode, error: Error) -> Arc<Node> {
+        Node::build(new, Results::Failed(error))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that grows with every node: a node's inputs have smaller ones.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The op.
+    pub fn op(&self) -> &OpRef {
+        &self.op
+    }
+
+    /// The numbers given to this call.
+    pub fn scalars(&self) -> &[Scalar] {
+        &self.scalars
+    }
+
+    /// Shape and dtype of every output; none for a failed node.
+    pub fn metas(&self) -> &[Meta] {
+        &self.metas
+    }
+
+    /// The device it is computed on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The user's line and layer.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whether it descends from a tensor that wants a gradient.
+    pub fn is_tracked(&self) -> bool {
+        self.tracked
+    }
+
+    /// Whether it is itself a tensor that wants a gradient: walks back end here.
+    pub fn is_leaf(&self) -> bool {
+        self.leaf
+    }
+
+    /// How many tensors refer to it.
+    pub fn handles(&self) -> usize {
+        self.handles.load(Ordering::Acquire)
+    }
+
+    /// Whether a walk back has consumed it.
+    pub fn is_consumed(&self) -> bool {
+        self.consumed.load(Ordering::Acquire)
+    }
+
+    /// Marks it as consumed by a walk back: it no longer keeps what it was computed from once its value is there.
+    pub fn consume(&self) {
+        self.consumed.store(true, Ordering::Release);
+        let mut state = self.state();
+        let dropped = match state.results {
+            Results::Pending => Vec::new(),
+            _ => std::mem::take(&mut state.inputs),
+        };
+        drop(state);
+        drop(dropped);
+    }
+
+    /// What it is computed from; nothing once that was let go.
+    pub fn inputs(&self) -> Vec<Edge> {
+        self.state().inputs.clone()
+    }
+
+    /// Calls `f` with what it is computed from, without copying the list.
+    pub fn with_inputs<R>(&self, f: impl FnOnce(&[Edge]) -> R) -> R {
+        f(&self.state().inputs)
+    }
+
+    /// The buffer of an output: `None` while pending.
+    pub fn buffer(&self, output: usize) -> Result<Option<Buffer>> {
+        match &self.state().results {
+            Results::Pending => Ok(None),
+            Results::Ready(buffers) => Ok(buffers.get(output).cloned().flatten()),
+            Results::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    /// The error, where it failed.
+    pub fn error(&self) -> Option<Error> {
+        match &self.state().results {
+            Results::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// Stores the buffer of an output. When all that is asked for is there, an untracked node lets go of its inputs.
+    pub fn fulfil(&self, output: usize, buffer: Buffer) {
+        let mut state = self.state();
+        match &mut state.results {
+            Results::Ready(buffers) => buffers[output] = Some(buffer),
+            Results::Pending => {
+                let mut buffers = vec![None; self.metas.len()];
+                buffers[output] = Some(buffer);
+                state.results = Results::Ready(buffers);
+            }
+            Results::Failed(_) => return,
+        }
+        let complete = matches!(&state.results, Results::Ready(buffers) if buffers.iter().all(Option::is_some));
+        let done = complete && (!self.tracked || self.leaf || self.is_consumed());
+        let dropped = if done { std::mem::take(&mut state.inputs) } else { Vec::new() };
+        drop(state);
+        drop(dropped);
+    }
+
+    /// Stores why there will be no value. A value that is already there stays.
+    pub fn fail(&self, error: Error) {
+        let mut state = self.state();
+        if !matches!(state.results, Results::Pending) {
+            return;
+        }
+        state.results = Results::Failed(error);
+        let dropped = std::mem::take(&mut state.inputs);
+        drop(state);
+        drop(dropped);
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state().results {
+            Results::Pending => "pending",
+            Results::Ready(_) => "ready",
+            Results::Failed(_) => "failed",
+        };
+        write!(f, "#{} {} {:?} {state}", self.id, self.op.name(), self.metas)
+    }
+}
+
+/// Long chains are taken apart in a loop: recursion would overflow the stack.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut edges = std::mem::take(&mut self.state.get_mut().unwrap_or_else(PoisonError::into_inner).inputs);
+        while let Some(edge) = edges.pop() {
+            if let Some(mut node) = Arc::into_inner(edge.node) {
+                edges.append(&mut node.state.get_mut().unwrap_or_else(PoisonError::into_inner).inputs);
+            }
+        }
+    }
+}
+
+impl Edge {
+    /// The node.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Which of its outputs.
+    pub fn output(&self) -> usize {
+        self.output
+    }
+
+    /// Shape and dtype, or the error of a failed node.
+    pub fn meta(&self) -> Result<&Meta> {
+        match self.node.metas.get(self.output) {
+            Some(meta) => Ok(meta),
+            None => Err(self.node.error().unwrap_or_else(|| {
+                Error::new(crate::ErrorKind::Value, "tensor", format!("the op has no output {}", self.output))
+            })),
+        }
+    }
+
+    /// The buffer; `None` while pending.
+    pub fn buffer(&self) -> Result<Option<Buffer>> {
+        self.node.buffer(self.output)
+    }
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}.{}", self.node, self.output)
+    }
+}

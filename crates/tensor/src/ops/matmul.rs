@@ -1,0 +1,82 @@
+//! Matrix products.
+
+use crate::dtype::DType;
+use crate::error::{ErrorKind, Problem, Result};
+use crate::op::{Call, Compute, Gradients, Meta, Op, Reads};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use std::borrow::Cow;
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Matmul;
+
+impl Op for Matmul {
+    fn name(&self) -> Cow<'static, str> {
+        "matmul".into()
+    }
+    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+        let [a, b] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes two tensors")) };
+        if a.dtype != b.dtype || !matches!(a.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32) {
+            return Err(Problem::new(ErrorKind::DType, "takes two tensors of one dtype: f32, f64, i32 or u32"));
+        }
+        match (&a.shape[..], &b.shape[..]) {
+            ([batch @ .., m, k], [other @ .., l, n]) if k == l && batch == other => {
+                let mut sizes = batch.to_vec();
+                sizes.extend([*m, *n]);
+                Ok(vec![Meta::new(sizes, a.dtype)])
+            }
+            _ => Err(Problem::new(ErrorKind::Shape, "inner sizes differ")),
+        }
+    }
+    fn compute(&self) -> Compute<'_> {
+        Compute::Matmul
+    }
+    fn reads(&self) -> Reads {
+        Reads::INPUTS
+    }
+    fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
+        let ([a, b], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
+        Ok(vec![Some(g.matmul(&b.t())), Some(a.t().matmul(g))])
+    }
+}
+
+impl Tensor {
+    /// The matrix product over the last two axes; leading axes broadcast, and vectors count as a row on the left and a
+    /// column on the right. PyTorch: `torch.matmul`.
+    ///
+    /// `[.., m, k] x [.., k, n] -> [.., m, n]`
+    #[track_caller]
+    pub fn matmul(&self, other: &Tensor) -> Tensor {
+        let (Ok(a), Ok(b)) = (self.try_shape(), other.try_shape()) else {
+            return self.fail("matmul", &[other], Problem::new(ErrorKind::Shape, "an input has failed"));
+        };
+        let fail = |why: &'static str| self.fail("matmul", &[other], Problem::new(ErrorKind::Shape, why));
+        match (a.len(), b.len()) {
+            (0, _) | (_, 0) => fail("takes no scalars; multiply them"),
+            (1, 1) if a[0] != b[0] => fail("inner sizes differ"),
+            (1, 1) => self.unsqueeze(0).matmul(&other.unsqueeze(1)).reshape([0usize; 0]),
+            (1, _) if a[0] != b[b.len() - 2] => fail("inner sizes differ"),
+            (1, _) => self.unsqueeze(0).matmul(other).squeeze(-2),
+            (_, 1) if a[a.len() - 1] != b[0] => fail("inner sizes differ"),
+            (_, 1) => self.matmul(&other.unsqueeze(1)).squeeze(-1),
+            (rows, columns) if a[rows - 1] != b[columns - 2] => fail("inner sizes differ"),
+            // One matrix on the right serves all rows of the left: one large product instead of many.
+            (rows, 2) if rows > 2 => {
+                let product = self.reshape([-1, a[rows - 1] as isize]).apply_matmul(other);
+                product.reshape(a.with(rows - 1, b[1]))
+            }
+            (rows, columns) => {
+                let (batch_a, batch_b) = (Shape::from(&a[..rows - 2]), Shape::from(&b[..columns - 2]));
+                let Some(batch) = batch_a.broadcast(&batch_b) else { return fail("leading axes do not broadcast") };
+                let with = |matrix: &[usize]| batch.iter().chain(matrix).copied().collect::<Shape>();
+                let left = self.expand_to(&with(&a[rows - 2..]));
+                left.apply_matmul(&other.expand_to(&with(&b[columns - 2..])))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn apply_matmul(&self, other: &Tensor) -> Tensor {
+        Tensor::apply(Matmul, &[self, other], Vec::new(), self.device())
+    }
+}

@@ -1,0 +1,34 @@
+//! Softmax and its logarithm.
+
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// `e^x / sum e^x` along `axis`. PyTorch: `F.softmax`.
+    #[track_caller]
+    pub fn softmax(&self, axis: isize) -> Tensor {
+        let powers = self.less_maximum(axis).exp();
+        let total = powers.sum_keepdim(axis);
+        powers / total
+    }
+
+    /// `x - log sum e^x` along `axis`. PyTorch: `F.log_softmax`.
+    #[track_caller]
+    pub fn log_softmax(&self, axis: isize) -> Tensor {
+        let shifted = self.less_maximum(axis);
+        let total = shifted.exp().sum_keepdim(axis).log();
+        shifted - total
+    }
+
+    /// `log sum e^x` along `axis`, without overflow. PyTorch: `torch.logsumexp`.
+    #[track_caller]
+    pub fn logsumexp(&self, axis: isize) -> Tensor {
+        let maximum = self.detach().max_keepdim(axis);
+        ((self - &maximum).exp().sum_keepdim(axis).log() + maximum).squeeze(axis)
+    }
+
+    /// Less its maximum, which keeps exponentials in range. The shift cancels out, so no gradient flows through it.
+    #[track_caller]
+    fn less_maximum(&self, axis: isize) -> Tensor {
+        self - self.detach().max_keepdim(axis)
+    }
+}
