@@ -4,7 +4,11 @@
 //! [`wgrad_tensor::device::Runtime`].
 
 mod backend;
+mod collect;
 mod plan;
+mod planned;
+mod planner;
 
 pub use backend::Backend;
 pub use plan::{Instruction, Operand, Origin, Plan, Program, Step, ValueId, Work};
+pub use planned::Planned;

@@ -126,8 +126,7 @@ pub fn each1<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8
 
 /// Runs `f` over blocks of two inputs.
 pub fn each2<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(T, T) -> R) {
-    let (Some(x), Some(y), Ok(out)) =
-        (slice(inputs, 0), slice(inputs, 1), bytemuck::try_cast_slice_mut::<u8, R>(out))
+    let (Some(x), Some(y), Ok(out)) = (slice(inputs, 0), slice(inputs, 1), bytemuck::try_cast_slice_mut::<u8, R>(out))
     else {
         return;
     };

@@ -245,6 +245,11 @@ impl Drop for Node {
 }
 
 impl Edge {
+    /// A reference to an output of `node`.
+    pub fn new(node: Arc<Node>, output: usize) -> Edge {
+        Edge { node, output }
+    }
+
     /// The node.
     pub fn node(&self) -> &Arc<Node> {
         &self.node

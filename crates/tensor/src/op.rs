@@ -174,7 +174,10 @@ pub enum Compute<'a> {
 impl Compute<'_> {
     /// Whether inputs may be any strided window; otherwise the planner makes them contiguous first.
     pub fn takes_windows(&self) -> bool {
-        matches!(self, Compute::Map(_) | Compute::Reduce(..) | Compute::Extreme(..) | Compute::Matmul | Compute::Gather(_))
+        matches!(
+            self,
+            Compute::Map(_) | Compute::Reduce(..) | Compute::Extreme(..) | Compute::Matmul | Compute::Gather(_)
+        )
     }
 }
 

@@ -336,14 +336,15 @@ fn infer(op: &OpRef, inputs: &[Edge], device: &Device, origin: &Origin) -> Resul
         )),
         None => op.infer(&metas).and_then(|outputs| outputs.iter().try_for_each(fits_in_memory).map(|()| outputs)),
     };
-    outputs
-        .map_err(|problem| Error::at(problem, op.name(), metas, Some(origin.location), origin.scope.clone()))
+    outputs.map_err(|problem| Error::at(problem, op.name(), metas, Some(origin.location), origin.scope.clone()))
 }
 
 /// Sizes beyond what any memory can address are refused where they arise, so that size arithmetic never overflows.
 fn fits_in_memory(meta: &Meta) -> Result<(), Problem> {
     match meta.shape.checked_count().and_then(|count| count.checked_mul(meta.dtype.size())) {
         Some(bytes) if bytes <= isize::MAX as usize => Ok(()),
-        _ => Err(Problem::new(ErrorKind::OutOfMemory, format!("{} {} is too large to address", meta.shape, meta.dtype))),
+        _ => {
+            Err(Problem::new(ErrorKind::OutOfMemory, format!("{} {} is too large to address", meta.shape, meta.dtype)))
+        }
     }
 }

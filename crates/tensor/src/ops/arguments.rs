@@ -21,9 +21,8 @@ impl Axes {
     /// The axes of a tensor of `rank` axes, ascending, or what is wrong with them.
     pub fn resolve(&self, rank: usize) -> Result<Vec<usize>, Problem> {
         let normal = |axis: isize| {
-            normal_axis(axis, rank).ok_or_else(|| {
-                Problem::new(ErrorKind::Axis, format!("axis {axis} is out of range for {rank} axes"))
-            })
+            normal_axis(axis, rank)
+                .ok_or_else(|| Problem::new(ErrorKind::Axis, format!("axis {axis} is out of range for {rank} axes")))
         };
         match self {
             Axes::All => Ok((0..rank).collect()),

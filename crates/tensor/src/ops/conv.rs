@@ -120,10 +120,9 @@ impl Op for Conv2d {
             Some(Tensor::apply(Conv2d { which, window: self.window }, &[a, b], Vec::new(), a.device()))
         };
         Ok(match self.which {
-            Which::Forward => vec![
-                conv(Which::Input(sizes(&a_shape)), g, b),
-                conv(Which::Weight(sizes(&b_shape)), g, a),
-            ],
+            Which::Forward => {
+                vec![conv(Which::Input(sizes(&a_shape)), g, b), conv(Which::Weight(sizes(&b_shape)), g, a)]
+            }
             Which::Input(_) => vec![conv(Which::Forward, g, b), conv(Which::Weight(sizes(&b_shape)), a, g)],
             Which::Weight(_) => vec![conv(Which::Forward, b, g), conv(Which::Input(sizes(&b_shape)), a, g)],
         })

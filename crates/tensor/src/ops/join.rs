@@ -76,9 +76,10 @@ impl Op for Pad {
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
         let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
         let Ok(shape) = input.try_shape() else { return Ok(vec![Some(g.clone())]) };
-        let inner = shape.iter().enumerate().fold(g.clone(), |g, (axis, &size)| {
-            g.narrow(axis as isize, self.before[axis], size)
-        });
+        let inner = shape
+            .iter()
+            .enumerate()
+            .fold(g.clone(), |g, (axis, &size)| g.narrow(axis as isize, self.before[axis], size));
         Ok(vec![Some(inner)])
     }
 }
@@ -147,7 +148,12 @@ impl Tensor {
     pub(crate) fn unslice(&self, axis: usize, start: usize, step: usize, count: usize, length: usize) -> Tensor {
         let Ok(shape) = self.try_shape() else { return self.clone() };
         if count == 0 {
-            return Tensor::full(shape.with(axis, length), 0.0, self.try_dtype().unwrap_or(crate::DType::F32), self.device());
+            return Tensor::full(
+                shape.with(axis, length),
+                0.0,
+                self.try_dtype().unwrap_or(crate::DType::F32),
+                self.device(),
+            );
         }
         let span = (count - 1) * step + 1;
         let spread = if step == 1 {
