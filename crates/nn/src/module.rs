@@ -212,16 +212,29 @@ fn set_training<M: Module + ?Sized>(module: &M, training: bool) {
     });
 }
 
-macro_rules! leaves {
-    ($($leaf:ident)*) => {$(
-        impl Module for $leaf {
-            fn visit(&self, visitor: &mut Visitor<'_>) {
-                visitor.leaf(Part::$leaf(self));
-            }
-        }
-    )*};
+impl Module for Param {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.leaf(Part::Param(self));
+    }
 }
-leaves!(Param Buffer Mode Scope);
+
+impl Module for Buffer {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.leaf(Part::Buffer(self));
+    }
+}
+
+impl Module for Mode {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.leaf(Part::Mode(self));
+    }
+}
+
+impl Module for Scope {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.leaf(Part::Scope(self));
+    }
+}
 
 impl<M: Module> Module for Option<M> {
     fn visit(&self, visitor: &mut Visitor<'_>) {
@@ -263,13 +276,17 @@ impl<M: Module, const N: usize> Module for [M; N] {
     }
 }
 
-macro_rules! tuples {
-    ($(($($part:ident $index:tt),*))*) => {$(
-        impl<$($part: Module),*> Module for ($($part,)*) {
-            fn visit(&self, visitor: &mut Visitor<'_>) {
-                $(visitor.field(stringify!($index), &self.$index);)*
-            }
-        }
-    )*};
+impl<A: Module, B: Module> Module for (A, B) {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.field("0", &self.0);
+        visitor.field("1", &self.1);
+    }
 }
-tuples!((A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) (A 0, B 1, C 2, D 3, E 4) (A 0, B 1, C 2, D 3, E 4, F 5));
+
+impl<A: Module, B: Module, C: Module> Module for (A, B, C) {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.field("0", &self.0);
+        visitor.field("1", &self.1);
+        visitor.field("2", &self.2);
+    }
+}
