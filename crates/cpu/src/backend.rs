@@ -11,6 +11,7 @@ use wgrad_plan::{Backend, Plan, Step, ValueId};
 use wgrad_tensor::Result;
 use wgrad_tensor::device::{BoxFuture, Buffer, Description};
 use wgrad_tensor::error::{Error, ErrorKind, Problem};
+use wgrad_tensor::op::Meta;
 
 /// The processor, with its threads and vector instructions.
 pub struct Cpu {
@@ -64,7 +65,7 @@ impl Cpu {
             return Err(Error::new(ErrorKind::Value, "run", "needs one buffer for each input of the plan"));
         }
         for (&id, input) in plan.inputs.iter().zip(inputs) {
-            let wanted = plan.values.get(id).map(|meta| meta.bytes());
+            let wanted = plan.values.get(id).and_then(bytes);
             let buffer = ours(input).filter(|buffer| wanted.is_some_and(|bytes| bytes <= buffer.len()));
             let buffer = buffer.ok_or_else(|| {
                 Error::new(ErrorKind::Device, "run", "was given an input that is not a buffer of this device")
@@ -94,8 +95,7 @@ impl Cpu {
         let mut metas = Vec::with_capacity(step.results.len());
         for &id in &step.results {
             let meta = plan.values.get(id).ok_or_else(missing)?;
-            let bytes = meta.shape.checked_count().and_then(|count| count.checked_mul(meta.dtype.size()));
-            owned.push(self.pool.take(bytes.unwrap_or(usize::MAX))?);
+            owned.push(self.pool.take(bytes(meta).unwrap_or(usize::MAX))?);
             metas.push(meta);
         }
         let view = |operand: &'_ wgrad_plan::Operand| {
@@ -107,7 +107,10 @@ impl Cpu {
         let views = views.map(|((buffer, dtype), operand)| View::new(buffer, &operand.layout, *dtype));
         let operands = views.collect::<Result<Vec<_>, Problem>>()?;
         let mut results: Vec<&mut [u8]> = owned.iter_mut().map(|buffer| &mut **buffer).collect();
-        step::run(&step.work, &mut Job { operands: &operands, metas: &metas, results: &mut results, pool: &self.pool })?;
+        step::run(
+            &step.work,
+            &mut Job { operands: &operands, metas: &metas, results: &mut results, pool: &self.pool },
+        )?;
         for (&id, buffer) in step.results.iter().zip(owned) {
             values[id] = Some(Arc::new(buffer));
         }
@@ -115,9 +118,14 @@ impl Cpu {
     }
 }
 
+/// The bytes of a value, where that is a number.
+fn bytes(meta: &Meta) -> Option<usize> {
+    meta.shape.checked_count()?.checked_mul(meta.dtype.size())
+}
+
 /// Whether some step has enough to do for several threads.
 fn is_large(plan: &Plan) -> bool {
-    plan.values.iter().any(|meta| meta.shape.count() >= TASK)
+    plan.values.iter().any(|meta| meta.shape.checked_count().is_none_or(|count| count >= TASK))
 }
 
 /// The buffer as one of this backend's.
@@ -132,9 +140,8 @@ impl Backend for Cpu {
     }
 
     fn upload(&self, bytes: &[u8]) -> Result<Buffer> {
-        let mut buffer = self.pool.take(bytes.len()).map_err(|problem| {
-            Error::new(problem.kind, "upload", problem.message)
-        })?;
+        let mut buffer =
+            self.pool.take(bytes.len()).map_err(|problem| Error::new(problem.kind, "upload", problem.message))?;
         buffer.copy_from_slice(bytes);
         Ok(Arc::new(buffer))
     }

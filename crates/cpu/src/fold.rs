@@ -26,7 +26,8 @@ fn of<T: Number>(windows: &Windows, job: &mut Job<'_>) -> Result<(), Problem> {
     let &Windows { axis, size, step, dilation } = windows;
     let (Some(&length), Some(&count)) = (shape.get(axis), input.layout.shape.get(axis)) else { return Err(wrong()) };
     let inner: usize = shape[axis + 1..].iter().product();
-    let reach = count.saturating_sub(1).saturating_mul(step).saturating_add(size.saturating_sub(1).saturating_mul(dilation));
+    let reach =
+        count.saturating_sub(1).saturating_mul(step).saturating_add(size.saturating_sub(1).saturating_mul(dilation));
     let outer: usize = shape[..axis].iter().product();
     if input.count() != outer * count * inner * size || count * size > 0 && reach >= length {
         return Err(wrong());

@@ -133,7 +133,7 @@ fn scatter_as<T: Number>(axis: usize, job: &mut Job<'_>) -> Result<(), Problem> 
         return Ok(());
     }
     let (row, slab): (usize, usize) = (to[axis + 1..].iter().product(), to[axis..].iter().product());
-    let taken = from[axis..].iter().product();
+    let taken: usize = from[axis..].iter().product();
     let places = (from[axis + 1..] != to[axis + 1..]).then(|| places(&from[axis + 1..], &to[axis + 1..]));
     let rows_per_task = to[axis].div_ceil(if row < 16 { 4 } else { 16 }).max(TASK.div_ceil(row));
     let mut slabs: Vec<Option<&mut [T]>> = job.result(0)?.chunks_mut(slab).map(Some).collect();
@@ -170,16 +170,19 @@ fn places(small: &[usize], large: &[usize]) -> Vec<usize> {
 
 /// Adds rows of as many elements as the target's, whole where all elements go to one row.
 fn add_rows<T: Number>(indices: &[u32], sources: &[T], first: u32, row: usize, out: &mut [T]) {
+    let rows = out.len() / row;
     for (indices, sources) in indices.chunks_exact(row).zip(sources.chunks_exact(row)) {
         if indices.iter().all(|&i| i == indices[0]) {
-            let start = indices[0].wrapping_sub(first) as usize * row;
-            if let Some(out) = out.get_mut(start..start + row) {
+            let to = indices[0].wrapping_sub(first) as usize;
+            if to < rows {
+                let out = &mut out[to * row..(to + 1) * row];
                 out.iter_mut().zip(sources).for_each(|(out, &x)| *out = out.plus(x));
             }
         } else {
             for (column, (&i, &x)) in indices.iter().zip(sources).enumerate() {
-                if let Some(out) = out.get_mut(i.wrapping_sub(first) as usize * row + column) {
-                    *out = out.plus(x);
+                let to = i.wrapping_sub(first) as usize;
+                if to < rows {
+                    out[to * row + column] = out[to * row + column].plus(x);
                 }
             }
         }
@@ -188,10 +191,12 @@ fn add_rows<T: Number>(indices: &[u32], sources: &[T], first: u32, row: usize, o
 
 /// Adds rows whose elements go to `places` in rows of the target.
 fn add_apart<T: Number>(indices: &[u32], sources: &[T], first: u32, (row, places): (usize, &[usize]), out: &mut [T]) {
+    let rows = out.len() / row;
     for (indices, sources) in indices.chunks_exact(places.len()).zip(sources.chunks_exact(places.len())) {
         for ((&i, &x), &place) in indices.iter().zip(sources).zip(places) {
-            if let Some(out) = out.get_mut(i.wrapping_sub(first) as usize * row + place) {
-                *out = out.plus(x);
+            let to = i.wrapping_sub(first) as usize;
+            if to < rows {
+                out[to * row + place] = out[to * row + place].plus(x);
             }
         }
     }

@@ -37,7 +37,8 @@ struct Forward {
 
 impl Forward {
     fn new(view: &View<'_>, pool: &Arc<Pool>) -> Result<Self, Problem> {
-        let backwards = view.layout.shape.iter().zip(&view.layout.strides).any(|(&size, &stride)| size > 1 && stride < 0);
+        let backwards =
+            view.layout.shape.iter().zip(&view.layout.strides).any(|(&size, &stride)| size > 1 && stride < 0);
         if !backwards {
             return Ok(Forward { layout: view.layout.clone(), copied: None });
         }
@@ -76,7 +77,11 @@ impl<'a, T: Number> Stack<'a, T> {
 
     fn matrix(&self, i: usize) -> Matrix<'a, T> {
         let start = Walk::new(&self.batch, self.base, i).step() as usize;
-        Matrix { elements: self.elements.get(start..).unwrap_or_default(), row: self.row.max(0), column: self.column.max(0) }
+        Matrix {
+            elements: self.elements.get(start..).unwrap_or_default(),
+            row: self.row.max(0),
+            column: self.column.max(0),
+        }
     }
 }
 
@@ -84,7 +89,7 @@ impl<'a, T: Number> Stack<'a, T> {
 fn sizes(job: &Job<'_>) -> Result<(Sizes, usize), Problem> {
     let wrong = || Problem::new(ErrorKind::Shape, "takes matrices that fit together");
     let (lhs, rhs) = (&job.operand(0)?.layout.shape, &job.operand(1)?.layout.shape);
-    let ([batch @ .., m, k], [other @ .., k2, n]) = (&***lhs, &***rhs) else { return Err(wrong()) };
+    let ([batch @ .., m, k], [other @ .., k2, n]) = (&**lhs, &**rhs) else { return Err(wrong()) };
     let count: usize = batch.iter().product();
     if batch != other || k != k2 || job.shape()?.count() != count * m * n {
         return Err(wrong());

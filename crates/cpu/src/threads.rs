@@ -49,10 +49,7 @@ pub fn for_each<I: Send>(items: Vec<I>, f: impl Fn(I) + Send + Sync) {
 }
 
 /// Calls `f` with each item, up to the first that fails.
-pub fn try_for_each<I: Send, E: Send>(
-    items: Vec<I>,
-    f: impl Fn(I) -> Result<(), E> + Send + Sync,
-) -> Result<(), E> {
+pub fn try_for_each<I: Send, E: Send>(items: Vec<I>, f: impl Fn(I) -> Result<(), E> + Send + Sync) -> Result<(), E> {
     if items.len() > 1 && parallel() {
         // Collecting keeps the order, so that the error is the same every time.
         let results: Vec<_> = items.into_par_iter().map(f).collect();

@@ -33,6 +33,9 @@ impl<'a> View<'a> {
 
     /// The elements in row-major order, where they lie so; otherwise an error, as the plan promised them to.
     pub fn contiguous<T: Pod>(&self) -> Result<&'a [T], Problem> {
+        if self.count() == 0 {
+            return Ok(&[]);
+        }
         bytemuck::try_cast_slice(self.contiguous_bytes()?)
             .map_err(|_| Problem::new(ErrorKind::DType, "has a window of another dtype than its value"))
     }

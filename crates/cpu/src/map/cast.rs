@@ -2,8 +2,8 @@
 
 use crate::simd::vectorised;
 use bytemuck::Pod;
-use half::{bf16, f16};
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::elementwise::Loop;
 
@@ -13,7 +13,9 @@ pub fn between(from: DType, to: DType) -> Loop {
         (DType::F16, DType::F32) => |inputs, out| with(inputs, out, |x: &[f16], out| x.convert_to_f32_slice(out)),
         (DType::BF16, DType::F32) => |inputs, out| with(inputs, out, |x: &[bf16], out| x.convert_to_f32_slice(out)),
         (DType::F32, DType::F16) => |inputs, out| with(inputs, out, |x, out: &mut [f16]| out.convert_from_f32_slice(x)),
-        (DType::F32, DType::BF16) => |inputs, out| with(inputs, out, |x, out: &mut [bf16]| out.convert_from_f32_slice(x)),
+        (DType::F32, DType::BF16) => {
+            |inputs, out| with(inputs, out, |x, out: &mut [bf16]| out.convert_from_f32_slice(x))
+        }
         _ => match from {
             DType::F32 => to_any::<f32>(to),
             DType::F64 => to_any::<f64>(to),
@@ -27,7 +29,9 @@ pub fn between(from: DType, to: DType) -> Loop {
     }
 }
 
-fn to_any<A: Wide + To<f32> + To<f64> + To<f16> + To<bf16> + To<i32> + To<u32> + To<u8> + To<Truth>>(to: DType) -> Loop {
+fn to_any<A: Wide + To<f32> + To<f64> + To<f16> + To<bf16> + To<i32> + To<u32> + To<u8> + To<Truth>>(
+    to: DType,
+) -> Loop {
     match to {
         DType::F32 => cast::<A, f32>,
         DType::F64 => cast::<A, f64>,

@@ -41,11 +41,8 @@ impl Blocks {
             inner += 1;
         }
         let row = if inner == 0 { sizes.last().copied().unwrap_or(total) } else { total };
-        let piece = if inner == 0 {
-            row.div_ceil(row.div_ceil(BLOCK)).next_multiple_of(16)
-        } else {
-            unit * (BLOCK / unit)
-        };
+        let piece =
+            if inner == 0 { row.div_ceil(row.div_ceil(BLOCK)).next_multiple_of(16) } else { unit * (BLOCK / unit) };
         Blocks { sizes, strides, total, row, per_row: row.div_ceil(piece), piece, inner }
     }
 
@@ -68,7 +65,7 @@ impl Blocks {
 
 /// How an operand is read.
 #[derive(Debug)]
-pub enum Access {
+enum Access {
     /// A block is a slice of the operand as it lies, from this position on.
     Straight(isize),
     /// All blocks are alike: filled once.
@@ -84,8 +81,7 @@ pub enum Access {
 pub struct Load<'a> {
     view: View<'a>,
     axes: Vec<(usize, isize)>,
-    /// How.
-    pub access: Access,
+    access: Access,
 }
 
 impl<'a> Load<'a> {
@@ -109,6 +105,16 @@ impl<'a> Load<'a> {
             Access::Collect
         };
         Load { view, axes, access }
+    }
+
+    /// Whether all blocks are alike.
+    pub fn is_alike(&self) -> bool {
+        matches!(self.access, Access::Alike)
+    }
+
+    /// Whether blocks are read where they lie.
+    pub fn lies(&self) -> bool {
+        matches!(self.access, Access::Straight(_) | Access::Rows)
     }
 
     /// The block's bytes where they lie in the operand; `None` if they must be collected.
@@ -168,7 +174,8 @@ pub fn collect_run<T: Copy>(elements: &[T], start: isize, stride: isize, out: &m
             }
         }
         _ => {
-            for (out, &x) in out.iter_mut().zip(elements[..=start as usize].iter().rev().step_by(stride.unsigned_abs())) {
+            for (out, &x) in out.iter_mut().zip(elements[..=start as usize].iter().rev().step_by(stride.unsigned_abs()))
+            {
                 *out = x;
             }
         }

@@ -22,7 +22,12 @@ use wgrad_plan::{Instruction, Program};
 use wgrad_tensor::error::Problem;
 
 /// Runs a program over its index space; `results` are contiguous.
-pub fn run(program: &Program, operands: &[View<'_>], results: &mut [&mut [u8]], pool: &Arc<Pool>) -> Result<(), Problem> {
+pub fn run(
+    program: &Program,
+    operands: &[View<'_>],
+    results: &mut [&mut [u8]],
+    pool: &Arc<Pool>,
+) -> Result<(), Problem> {
     let count = program.shape.count();
     if count == 0 {
         return Ok(());

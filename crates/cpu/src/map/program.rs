@@ -1,6 +1,6 @@
 //! A program made ready: every register has its place, every instruction its loop.
 
-use super::load::{Access, Blocks, Load};
+use super::load::{Blocks, Load};
 use super::{cast, generate, select};
 use crate::view::View;
 use std::mem::take;
@@ -87,13 +87,9 @@ impl<'a> Compiled<'a> {
             }
         }
         let mut free: Vec<usize> = Vec::new();
-        let mut slots = 0;
-        for i in 0..self.registers.len() {
+        for (i, result) in in_result.iter().enumerate() {
             let (once, lies) = match &self.registers[i].source {
-                Source::Load(load) => (
-                    matches!(load.access, Access::Alike),
-                    matches!(load.access, Access::Straight(_) | Access::Rows),
-                ),
+                Source::Load(load) => (load.is_alike(), load.lies()),
                 Source::Constant(_) => (true, false),
                 Source::Row(_) | Source::Generate(_) => (false, false),
             };
@@ -101,12 +97,10 @@ impl<'a> Compiled<'a> {
                 continue;
             }
             if once { &mut self.once } else { &mut self.each }.push(i);
-            if in_result[i].is_none() {
-                let reused = if once { None } else { free.pop() };
-                self.registers[i].cell = reused.or_else(|| {
-                    slots += 1;
-                    Some(slots - 1)
-                });
+            if result.is_none() {
+                let cell = if once { None } else { free.pop() }.unwrap_or(self.slots);
+                self.slots = self.slots.max(cell + 1);
+                self.registers[i].cell = Some(cell);
             }
             let args = self.registers[i].args.iter();
             let mut dying: Vec<usize> = args.copied().chain([i]).filter(|&arg| last_use[arg] == i).collect();
@@ -117,10 +111,9 @@ impl<'a> Compiled<'a> {
         }
         for (register, result) in self.registers.iter_mut().zip(in_result) {
             if let Some(result) = result {
-                register.cell = Some(slots + result);
+                register.cell = Some(self.slots + result);
             }
         }
-        self.slots = slots;
     }
 
     /// Fills the cells that are the same for every block.

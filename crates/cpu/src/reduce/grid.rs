@@ -2,6 +2,7 @@
 
 use super::join::{Cascade, Join, RowCascade};
 use crate::buffer::Pool;
+use crate::map::collect_run;
 use crate::simd::vectorised;
 use crate::threads::{self, TASK};
 use crate::view::{View, Walk};
@@ -12,11 +13,11 @@ use wgrad_tensor::real::Number;
 /// Partial results of one reduction that are computed side by side.
 const PARTS: usize = 64;
 /// Elements that go through one set of lanes before they are combined.
-const PIECE: usize = 4096;
+const PIECE: usize = 1024;
 /// Results that are computed together where the data lies across.
 const TILE: usize = 512;
 /// Rows that are added one by one into a tile.
-const ROWS: usize = 32;
+const ROWS: usize = 16;
 
 /// Axes as (size, stride).
 pub type Axes = Vec<(usize, isize)>;
@@ -147,19 +148,20 @@ impl<'a, T: Number> Grid<'a, T> {
             return self.elements[base as usize];
         };
         let mut cascade = Cascade::new::<J>();
+        let mut collected = [J::start(); PIECE];
         let mut walk = Walk::new(outer, base, 0);
         for _ in 0..self.depth() / size {
             let start = walk.step();
-            if stride == 1 {
-                for piece in self.elements[start as usize..start as usize + size].chunks(PIECE) {
-                    cascade.push::<J>(vectorised(lanes::<T, J>, piece));
-                }
-            } else {
-                for piece in (0..size).step_by(PIECE) {
-                    let run = piece..(piece + PIECE).min(size);
-                    let at = |i: usize| self.elements[(start + i as isize * stride) as usize];
-                    cascade.push::<J>(run.fold(J::start(), |all, i| J::join(all, at(i))));
-                }
+            for first in (0..size).step_by(PIECE) {
+                let len = PIECE.min(size - first);
+                let at = start + first as isize * stride;
+                let piece = if stride == 1 {
+                    &self.elements[at as usize..at as usize + len]
+                } else {
+                    collect_run(self.elements, at, stride, &mut collected[..len]);
+                    &collected[..len]
+                };
+                cascade.push::<J>(vectorised(lanes::<T, J>, piece));
             }
         }
         cascade.finish::<J>()
@@ -217,9 +219,7 @@ fn lanes<T: Number, J: Join<T>>(run: &[T]) -> T {
 
 /// Folds the next `count` rows of a walk, whose elements lie `stride` apart.
 #[inline(always)]
-fn rows<T: Number, J: Join<T>>(
-    (elements, walk, count, stride, out): (&[T], &mut Walk<'_>, usize, isize, &mut [T]),
-) {
+fn rows<T: Number, J: Join<T>>((elements, walk, count, stride, out): (&[T], &mut Walk<'_>, usize, isize, &mut [T])) {
     out.fill(J::start());
     for _ in 0..count {
         let start = walk.step();

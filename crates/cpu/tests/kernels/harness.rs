@@ -1,0 +1,278 @@
+//! Plans of one step, and random inputs for them.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher};
+use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+use wgrad_cpu::Cpu;
+use wgrad_plan::{Backend, Operand, Origin, Plan, Step, Work};
+use wgrad_tensor::device::Buffer;
+use wgrad_tensor::dtype::{DType, Element, Scalar};
+use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::kernel::Custom;
+use wgrad_tensor::layout::Layout;
+use wgrad_tensor::op::{Compute, Extreme, Meta, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::random::philox;
+use wgrad_tensor::shape::Shape;
+
+/// One thread, and more than the machine may have.
+pub fn backends() -> &'static [Cpu; 2] {
+    static BACKENDS: OnceLock<[Cpu; 2]> = OnceLock::new();
+    BACKENDS.get_or_init(|| [Cpu::with_threads(1), Cpu::with_threads(3)])
+}
+
+/// An input with the window that the step has on it.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub dtype: DType,
+    pub bytes: Vec<u8>,
+    pub layout: Layout,
+}
+
+impl Input {
+    pub fn new<T: Element>(values: &[T], shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        assert_eq!(values.len(), shape.count());
+        Input { dtype: T::DTYPE, bytes: T::to_bytes(values), layout: Layout::contiguous(&shape) }
+    }
+
+    /// The same data through another window.
+    pub fn window(mut self, shape: impl Into<Shape>, strides: &[isize], offset: usize) -> Self {
+        self.layout = Layout { shape: shape.into(), strides: strides.to_vec(), offset };
+        self
+    }
+
+    /// What the window sees, in row-major order.
+    pub fn seen<T: Element>(&self) -> Vec<T> {
+        let all = T::from_bytes(&self.bytes);
+        (0..self.layout.shape.count()).map(|i| all[self.layout.locate(i)]).collect()
+    }
+
+    pub fn shape(&self) -> &Shape {
+        &self.layout.shape
+    }
+}
+
+/// Runs one step on both backends, which must agree in every bit, and gives the outputs' bytes.
+pub fn run(work: impl Fn() -> Work, inputs: &[Input], outputs: &[Meta]) -> wgrad_tensor::Result<Vec<Vec<u8>>> {
+    let [one, many] = backends();
+    let (a, b) = (run_on(one, work(), inputs, outputs), run_on(many, work(), inputs, outputs));
+    match (a, b) {
+        (Ok(a), Ok(b)) => {
+            assert!(a == b, "one thread and several give different bits");
+            Ok(a)
+        }
+        (Err(a), Err(b)) => {
+            assert_eq!(a.message(), b.message());
+            Err(a)
+        }
+        (a, b) => panic!("one thread: {:?}, several: {:?}", a.err(), b.err()),
+    }
+}
+
+pub fn run_on(cpu: &Cpu, work: Work, inputs: &[Input], outputs: &[Meta]) -> wgrad_tensor::Result<Vec<Vec<u8>>> {
+    let plan = plan(work, inputs, outputs);
+    let buffers: Vec<Buffer> = inputs.iter().map(|input| cpu.upload(&input.bytes).unwrap()).collect();
+    let results = cpu.run(&plan, &buffers)?;
+    let read = |(buffer, meta): (&Buffer, &Meta)| pollster::block_on(cpu.read(buffer, meta.bytes()));
+    results.iter().zip(outputs).map(read).collect()
+}
+
+pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {
+    let value = |input: &Input| Meta::new([input.bytes.len() / input.dtype.size()], input.dtype);
+    let operand = |(value, input): (usize, &Input)| Operand { value, dtype: input.dtype, layout: input.layout.clone() };
+    let results: Vec<usize> = (inputs.len()..inputs.len() + outputs.len()).collect();
+    Plan {
+        values: inputs.iter().map(value).chain(outputs.iter().cloned()).collect(),
+        inputs: (0..inputs.len()).collect(),
+        outputs: results.clone(),
+        steps: vec![Step {
+            work,
+            operands: inputs.iter().enumerate().map(operand).collect(),
+            results,
+            frees: vec![],
+            origin: origin(),
+        }],
+    }
+}
+
+#[track_caller]
+pub fn origin() -> Origin {
+    Origin { op: Cow::Borrowed("probe"), inputs: vec![], location: Location::caller(), scope: None }
+}
+
+/// Runs a step with one output of type `T`.
+pub fn run_one<T: Element>(work: impl Fn() -> Work, inputs: &[Input], shape: &[usize]) -> Vec<T> {
+    let bytes = run(work, inputs, &[Meta::new(shape, T::DTYPE)]).unwrap();
+    T::from_bytes(&bytes[0])
+}
+
+/// The work of an op.
+pub fn op(probe: Probe, scalars: &[Scalar]) -> impl Fn() -> Work + use<> {
+    let scalars = scalars.to_vec();
+    let probe = Arc::new(probe);
+    move || Work::Op(OpRef::Shared(probe.clone()), scalars.clone())
+}
+
+/// An op that is nothing but what computes it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Probe {
+    Reduce(Reduction, Vec<usize>),
+    Extreme(Extreme, Vec<usize>),
+    Matmul,
+    Conv2d(Window2d),
+    Conv2dInput(Window2d),
+    Conv2dWeight(Window2d),
+    Pad(Vec<usize>),
+    Fold(Windows),
+    Gather(usize),
+    ScatterAdd(usize),
+    Cat(usize),
+    Custom(Twice),
+}
+
+impl Op for Probe {
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("probe")
+    }
+
+    fn infer(&self, _inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+        Err(Problem::new(ErrorKind::Unsupported, "has no shape rule"))
+    }
+
+    fn compute(&self) -> Compute<'_> {
+        match self {
+            Probe::Reduce(kind, axes) => Compute::Reduce(*kind, axes),
+            Probe::Extreme(kind, axes) => Compute::Extreme(*kind, axes),
+            Probe::Matmul => Compute::Matmul,
+            Probe::Conv2d(window) => Compute::Conv2d(window),
+            Probe::Conv2dInput(window) => Compute::Conv2dInput(window),
+            Probe::Conv2dWeight(window) => Compute::Conv2dWeight(window),
+            Probe::Pad(before) => Compute::Pad(before),
+            Probe::Fold(windows) => Compute::Fold(windows),
+            Probe::Gather(axis) => Compute::Gather(*axis),
+            Probe::ScatterAdd(axis) => Compute::ScatterAdd(*axis),
+            Probe::Cat(axis) => Compute::Cat(*axis),
+            Probe::Custom(custom) => Compute::Custom(custom),
+        }
+    }
+}
+
+/// Doubles an input, and adds to what its output holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Twice;
+
+impl Custom for Twice {
+    fn cpu(
+        &self,
+        inputs: &[wgrad_tensor::kernel::HostView<'_>],
+        scalars: &[Scalar],
+        outputs: &mut [wgrad_tensor::kernel::HostViewMut<'_>],
+    ) -> Result<(), Problem> {
+        let x = inputs[0].as_slice::<f32>().ok_or_else(|| Problem::new(ErrorKind::DType, "takes f32"))?;
+        let y = outputs[0].as_slice_mut::<f32>().unwrap();
+        y.iter_mut().zip(x).for_each(|(y, x)| *y += scalars[0].as_f64() as f32 * x);
+        Ok(())
+    }
+
+    fn kernel(&self, _: &[Meta], _: &[Meta], _: &[Scalar]) -> Option<wgrad_tensor::kernel::Kernel> {
+        None
+    }
+}
+
+/// Random numbers that differ from run to run; the seed is printed, for a failure to be repeated.
+pub struct Random {
+    seed: u64,
+    next: u64,
+}
+
+impl Random {
+    pub fn new() -> Self {
+        let fixed = std::env::var("WGRAD_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = fixed.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish());
+        println!("WGRAD_TEST_SEED={seed}");
+        Random { seed, next: 0 }
+    }
+
+    pub fn bits(&mut self) -> u32 {
+        self.next += 1;
+        philox(self.seed, 0, self.next)[0]
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.bits() as usize % limit
+    }
+
+    /// Floats in [-2, 2).
+    pub fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| (self.bits() >> 8) as f32 / (1 << 22) as f32 - 2.0).collect()
+    }
+
+    pub fn doubles(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| f64::from(self.bits()) / f64::from(1u32 << 30) - 2.0).collect()
+    }
+
+    /// Any bits.
+    pub fn words(&mut self, count: usize) -> Vec<u32> {
+        (0..count).map(|_| self.bits()).collect()
+    }
+}
+
+/// Windows of a shape on data of their own: dense, transposed, broadcast, backwards, with gaps.
+pub fn windows(random: &mut Random, shape: &[usize]) -> Vec<(Shape, Vec<isize>, usize, usize)> {
+    let rank = shape.len();
+    let mut windows = Vec::new();
+    for kind in 0..5 {
+        let mut order: Vec<usize> = (0..rank).collect();
+        if kind > 0 {
+            for i in (1..rank).rev() {
+                order.swap(i, random.below(i + 1));
+            }
+        }
+        let (mut strides, mut next, mut offset) = (vec![0isize; rank], 1, 0);
+        for &axis in order.iter().rev() {
+            if kind == 2 && random.below(2) == 0 {
+                continue;
+            }
+            strides[axis] = next as isize;
+            next *= shape[axis].max(1);
+            if kind == 3 && shape[axis] > 0 && random.below(2) == 0 {
+                offset += (shape[axis] - 1) * strides[axis] as usize;
+                strides[axis] = -strides[axis];
+            }
+            if kind == 4 {
+                next += random.below(3);
+            }
+        }
+        let gap = if kind == 4 { 3 } else { 0 };
+        windows.push((Shape::from(shape), strides, offset + gap, next + gap));
+    }
+    windows
+}
+
+/// Checks floats against exact ones; the scale is the size of the terms that were summed.
+pub fn assert_near(found: &[f32], exact: &[f64], scale: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), exact.len());
+    for (i, ((&found, &exact), &scale)) in found.iter().zip(exact).zip(scale).enumerate() {
+        let error = (f64::from(found) - exact).abs();
+        assert!(
+            error <= tolerance * scale.max(1e-30),
+            "element {i}: {found} for {exact}, error {error:e} of {scale:e}"
+        );
+    }
+}
+
+/// The position along every axis of row-major position `i`.
+pub fn unravel(shape: &[usize], mut i: usize) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (axis, &size) in shape.iter().enumerate().rev() {
+        index[axis] = i % size;
+        i /= size;
+    }
+    index
+}
+
+/// The row-major position of an index.
+pub fn ravel(shape: &[usize], index: &[usize]) -> usize {
+    shape.iter().zip(index).fold(0, |at, (&size, &i)| at * size + i)
+}
