@@ -26,19 +26,19 @@ pub fn gradcheck(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[Tensor], tolerance: 
     let gradients = grad(&scalar(&leaves), &leaves.iter().collect::<Vec<_>>())?;
     for (which, gradient) in gradients.iter().enumerate() {
         let found = gradient.to_vec::<f64>()?;
-        for element in 0..values[which].len() {
+        for (element, found) in found.into_iter().enumerate() {
             let at = |step: f64| -> Result<f64> {
                 let moved = shifted(inputs, &values, which, element, step)?;
                 scalar(&moved).item::<f64>()
             };
             let expected = (at(STEP)? - at(-STEP)?) / (2.0 * STEP);
-            let error = (found[element] - expected).abs();
+            let error = (found - expected).abs();
             // A comparison with NaN is false, so that a NaN is a difference.
             let close = error <= tolerance * (1.0 + expected.abs());
             if !close {
                 let message = format!(
                     "input {which}, element {element}: the gradient is {}, the difference quotient {expected}",
-                    found[element]
+                    found
                 );
                 return Err(Error::new(ErrorKind::Value, "gradcheck", message));
             }
@@ -61,9 +61,11 @@ pub fn gradcheck_second_order(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[Tensor]
         let points: Vec<Tensor> =
             points.iter().map(|point| if point.is_tracked() { point.clone() } else { point.requires_grad() }).collect();
         match grad(&project(&f(&points)), &points.iter().collect::<Vec<_>>()) {
+            // A gradient that is constant depends on nothing; times zero, the points keep it differentiable.
             Ok(gradients) => gradients
                 .iter()
-                .map(project)
+                .zip(&points)
+                .map(|(gradient, point)| project(gradient) + (point * 0.0).sum(..))
                 .reduce(|sum, part| sum + part)
                 .unwrap_or_else(|| Tensor::zeros([0usize; 0], wgrad_tensor::DType::F64, &device)),
             Err(error) => Tensor::from_error(error, &device),

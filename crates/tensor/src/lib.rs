@@ -18,6 +18,8 @@ pub mod ops;
 mod print;
 pub mod random;
 pub mod real;
+#[cfg(feature = "registry")]
+pub mod registry;
 pub mod scope;
 pub mod shape;
 mod tensor;

@@ -1,1 +1,36 @@
 //! Deep learning on any GPU: one codebase for Vulkan, Metal, DX12, WebGPU and the CPU.
+//!
+//! ```
+//! use wgrad::prelude::*;
+//!
+//! # fn main() -> wgrad::Result<()> {
+//! let device = wgrad::device::cpu();
+//! let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &device).requires_grad();
+//! let loss = (2.0 * &x + 1.0).square().mean(..);
+//! let gradients = loss.backward()?;
+//! assert_eq!(gradients.get(&x)?.to_vec::<f32>()?, [3.0, 5.0, 7.0, 9.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Tensor arithmetic never fails: what does not fit gives a failed tensor, and reading it gives the [`Error`], with the
+//! line at fault. The map of the crates stands in `ARCHITECTURE.md`.
+
+pub mod device;
+
+pub use wgrad_autograd as autograd;
+pub use wgrad_data as data;
+pub use wgrad_io as io;
+pub use wgrad_nn as nn;
+pub use wgrad_optim as optim;
+pub use wgrad_tensor as tensor;
+pub use wgrad_tensor::{
+    DType, Device, Element, Error, ErrorKind, Result, Scalar, Shape, Tensor, elementwise, eval_all, no_grad,
+};
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::device;
+    pub use wgrad_autograd::{Backward, Gradients, grad, value_and_grad};
+    pub use wgrad_tensor::{DType, Device, Tensor, no_grad};
+}

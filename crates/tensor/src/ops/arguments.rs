@@ -60,7 +60,7 @@ impl Sizes {
         let known = self.0.iter().filter(|&&size| size != -1).try_fold(1usize, |n, &size| n.checked_mul(size as usize));
         let Some(known) = known else { return Err(problem(format!("{:?} is too large", self.0))) };
         let open = self.0.contains(&-1);
-        let fits = if open { known != 0 && count % known == 0 } else { known == count };
+        let fits = if open { known != 0 && count.is_multiple_of(known) } else { known == count };
         if !fits {
             return Err(problem(format!("{:?} does not hold {count} elements", self.0)));
         }
@@ -116,6 +116,11 @@ impl From<Shape> for Sizes {
 pub trait Operand {
     /// The tensor; `like` gives a number its shape, dtype and device.
     fn operand(self, like: &Tensor) -> Tensor;
+
+    /// The number, if it is one.
+    fn number(&self) -> Option<Scalar> {
+        None
+    }
 }
 
 impl Operand for &Tensor {
@@ -134,6 +139,9 @@ macro_rules! scalar_operand {
             #[track_caller]
             fn operand(self, like: &Tensor) -> Tensor {
                 like.constant_like(Scalar::from(self))
+            }
+            fn number(&self) -> Option<Scalar> {
+                Some(Scalar::from(*self))
             }
         }
     )*};

@@ -174,23 +174,6 @@ impl Tensor {
         self.constant_like(1.0)
     }
 
-    /// Whether this is one number everywhere, as yet without a use.
-    pub(crate) fn is_number(&self) -> bool {
-        let node = self.edge().node();
-        matches!(node.op().compute(), Compute::Map(Map::Constant))
-    }
-
-    /// The number of a [`Tensor::is_number`] in the dtype of `like`.
-    #[track_caller]
-    pub(crate) fn renumbered(&self, like: &Tensor) -> Tensor {
-        match (self.meta(), like.meta(), self.edge().node().scalars().first()) {
-            (Ok(mine), Ok(meta), Some(&scalar)) if mine.dtype != meta.dtype => {
-                Tensor::full(&mine.shape, scalar, meta.dtype, self.device())
-            }
-            _ => self.clone(),
-        }
-    }
-
     /// `0, 1, .. count - 1`. PyTorch: `torch.arange(count)`.
     #[track_caller]
     pub fn arange(count: usize, dtype: DType, device: &Device) -> Tensor {

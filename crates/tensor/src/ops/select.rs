@@ -66,15 +66,21 @@ impl Tensor {
         }
     }
 
-    /// `a` where `self` (bool) holds, else `b`; all three broadcast, and one of `a` and `b` may be a number.
-    /// PyTorch: `torch.where(self, a, b)`.
+    /// `a` where `self` (bool) holds, else `b`; all three broadcast. A number takes the other side's dtype; two numbers
+    /// give f32. PyTorch: `torch.where(self, a, b)`.
     #[track_caller]
     pub fn where_(&self, a: impl Operand, b: impl Operand) -> Tensor {
-        // A number takes the other side's dtype; the mask's own is no use.
-        let b = b.operand(self);
-        let a = a.operand(&b);
-        let b = if b.is_number() && !a.is_number() { b.renumbered(&a) } else { b };
-        let a = if a.is_number() && !b.is_number() { a.renumbered(&b) } else { a };
+        let (a, b) = if a.number().is_some() && b.number().is_some() {
+            let like = self.cast(DType::F32);
+            (a.operand(&like), b.operand(&like))
+        } else if a.number().is_some() {
+            let b = b.operand(self);
+            (a.operand(&b), b)
+        } else {
+            let a = a.operand(self);
+            let b = b.operand(&a);
+            (a, b)
+        };
         let Some(inputs) = super::operators::broadcast(&[self.clone(), a.clone(), b.clone()]) else {
             return self.fail("where", &[&a, &b], Problem::new(ErrorKind::Shape, "shapes do not broadcast"));
         };
@@ -85,7 +91,7 @@ impl Tensor {
     /// `value` where `mask` (bool, broadcasts) holds, else `self`. PyTorch: `Tensor.masked_fill`.
     #[track_caller]
     pub fn masked_fill(&self, mask: &Tensor, value: impl Into<crate::Scalar>) -> Tensor {
-        mask.where_(&self.constant_like(value), self)
+        mask.where_(self.constant_like(value), self)
     }
 
     /// At least `low` and at most `high`. PyTorch: `torch.clamp`.
