@@ -1,0 +1,89 @@
+//! Adam, with its two kinds of weight decay.
+
+use crate::optimizer::{Optimizer, Rule, Step};
+use crate::sgd::decayed;
+use wgrad_nn::Param;
+use wgrad_tensor::Tensor;
+
+/// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015). PyTorch: `torch.optim.Adam`.
+///
+/// ```text
+/// g = gradient + weight_decay * param
+/// m = m + (1 - beta1) * (g - m)
+/// v = beta2 * v + (1 - beta2) * g^2
+/// param = param - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+/// ```
+///
+/// ```
+/// # use wgrad_optim::Adam;
+/// # fn example(model: impl wgrad_nn::Module) {
+/// let mut optimizer = Adam::new(model.parameters(), 1e-3).betas(0.9, 0.98).eps(1e-9);
+/// # }
+/// ```
+pub type Adam = Optimizer<AdamRule<false>>;
+
+/// Adam with weight decay apart from the gradient (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019):
+/// first `param = param * (1 - lr * weight_decay)`, then the step of [`Adam`] without decay.
+/// PyTorch: `torch.optim.AdamW`, also in its default weight decay of 0.01.
+///
+/// ```
+/// # use wgrad_optim::AdamW;
+/// # fn example(model: impl wgrad_nn::Module) {
+/// let mut optimizer = AdamW::new(model.parameters(), 1e-3).weight_decay(0.1).decay_matrices_only();
+/// # }
+/// ```
+pub type AdamW = Optimizer<AdamRule<true>>;
+
+/// The formula of [`Adam`] and, with `DECOUPLED` weight decay, of [`AdamW`].
+#[derive(Clone, Debug)]
+pub struct AdamRule<const DECOUPLED: bool> {
+    betas: (f64, f64),
+    eps: f64,
+}
+
+impl<const DECOUPLED: bool> Optimizer<AdamRule<DECOUPLED>> {
+    /// With betas of 0.9 and 0.999, eps of 1e-8, and PyTorch's weight decay: 0.01 where it is decoupled, else 0.
+    pub fn new(parameters: Vec<Param>, lr: f64) -> Self {
+        let rule = AdamRule { betas: (0.9, 0.999), eps: 1e-8 };
+        Optimizer::with_rule(rule, parameters, lr).weight_decay(if DECOUPLED { 0.01 } else { 0.0 })
+    }
+
+    /// How much of the running means of the gradient and of its square carries over into the next step.
+    #[must_use]
+    pub fn betas(mut self, gradient: f64, square: f64) -> Self {
+        self.rule.betas = (gradient, square);
+        self
+    }
+
+    /// What is added to the divisor, so that it is never zero.
+    #[must_use]
+    pub fn eps(mut self, eps: f64) -> Self {
+        self.rule.eps = eps;
+        self
+    }
+}
+
+impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
+    fn kept(&self) -> &'static [&'static str] {
+        &["exp_avg", "exp_avg_sq"]
+    }
+
+    fn update(&self, step: Step, param: &Tensor, gradient: &Tensor, kept: &mut [Tensor]) -> Tensor {
+        let [mean, square] = kept else { return param.clone() };
+        let (beta1, beta2) = self.betas;
+        let (param, gradient) = if !DECOUPLED {
+            (param.clone(), decayed(gradient, param, step.weight_decay))
+        } else {
+            (shrunk(param, step), gradient.clone())
+        };
+        *mean = &*mean + (&gradient - &*mean) * (1.0 - beta1);
+        *square = &*square * beta2 + gradient.square() * (1.0 - beta2);
+        let corrected = |beta: f64| 1.0 - beta.powi(step.count.try_into().unwrap_or(i32::MAX));
+        let divisor = square.sqrt() / corrected(beta2).sqrt() + self.eps;
+        param - &*mean / divisor * (step.lr / corrected(beta1))
+    }
+}
+
+fn shrunk(param: &Tensor, step: Step) -> Tensor {
+    if step.weight_decay == 0.0 { param.clone() } else { param * (1.0 - step.lr * step.weight_decay) }
+}
