@@ -20,7 +20,7 @@ embed! {
     "extreme_each", "extreme_tree",
     "contract_blocked", "contract_tiled",
     "operands/matmul", "operands/conv2d", "operands/conv2d_input", "operands/conv2d_weight",
-    "move", "sources/pad", "sources/cat", "sources/gather",
+    "move", "sources/gather",
     "scatter_add", "fold",
     "lib/numbers", "lib/functions", "lib/random", "lib/casts",
 }

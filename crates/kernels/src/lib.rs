@@ -1,1 +1,25 @@
-//! wgrad's GPU backend, on wgpu: Vulkan, Metal, DX12, GL and WebGPU.
+//! wgrad's GPU backend: runs plans on whatever wgpu reaches.
+//!
+//! [`Gpu`] is a [`wgrad_plan::Backend`]. A plan is *lowered* to a flat list of dispatches (pipeline, buffers, parameters,
+//! grid), which is then submitted in chunks; nothing waits before a value is read. WGSL comes from `wgrad-shaders`;
+//! pipelines are cached by what decides their text, and sizes reach them as parameters, so that a new shape compiles
+//! nothing.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic"))]
+
+mod adapter;
+mod device;
+mod dispatch;
+mod journal;
+mod lower;
+mod memory;
+mod params;
+mod pipelines;
+mod readback;
+mod stats;
+
+pub use adapter::{Adapter, Choice, adapters_async};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::adapters;
+pub use device::Gpu;
+pub use stats::Stats;

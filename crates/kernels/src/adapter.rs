@@ -1,0 +1,192 @@
+//! Which GPUs there are, and which one to open.
+
+use std::fmt;
+use std::str::FromStr;
+use wgpu::{Backend, Backends, DeviceType, Features, InstanceFlags};
+use wgrad_tensor::error::{Error, ErrorKind, Problem, Result};
+
+/// A GPU as one of the system's drivers shows it. The same card may appear once for each driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its place in the list of [`adapters_async`].
+    pub index: usize,
+    /// What its driver calls it.
+    pub name: String,
+    /// "vulkan", "metal", "dx12", "gl" or "webgpu".
+    pub backend: &'static str,
+    /// "discrete gpu", "integrated gpu", "virtual gpu" or "software gpu".
+    pub kind: &'static str,
+    /// The driver, with its version.
+    pub driver: String,
+    /// The most bytes one tensor can have.
+    pub max_buffer: u64,
+    /// The most storage buffers one kernel can bind.
+    pub max_bindings: u32,
+    /// The most bytes of workgroup memory.
+    pub max_workgroup_bytes: u32,
+    /// The most invocations in a workgroup.
+    pub max_invocations: u32,
+    /// Whether shaders can compute in f64.
+    pub f64: bool,
+    /// Whether shaders can compute in f16.
+    pub f16: bool,
+    /// Whether shaders have subgroup operations.
+    pub subgroups: bool,
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({}, {})", self.index, self.name, self.backend, self.kind)?;
+        if self.driver.is_empty() { Ok(()) } else { write!(f, ", {}", self.driver) }
+    }
+}
+
+/// Which adapter to open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The most capable: discrete, integrated, virtual, then software; Vulkan, Metal and DX12 before GL.
+    /// The environment variable `WGRAD_ADAPTER`, written like any choice, decides instead where it is set.
+    #[default]
+    Best,
+    /// The one at this place in the list.
+    Index(usize),
+    /// The best of those whose name contains this, in any case.
+    Name(String),
+    /// The best of a kind: "discrete", "integrated", "virtual" or "software".
+    Kind(String),
+    /// The best of a backend: "vulkan", "metal", "dx12", "gl" or "webgpu".
+    Backend(String),
+}
+
+impl FromStr for Choice {
+    type Err = std::convert::Infallible;
+
+    /// "best", a number, a kind, a backend, or else a part of a name.
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        let text = text.trim().to_lowercase();
+        Ok(match text.as_str() {
+            "" | "best" => Choice::Best,
+            "discrete" | "integrated" | "virtual" | "software" => Choice::Kind(text),
+            "vulkan" | "metal" | "dx12" | "gl" | "webgpu" => Choice::Backend(text),
+            _ => text.parse().map_or(Choice::Name(text), Choice::Index),
+        })
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Best => f.write_str("best"),
+            Choice::Index(index) => write!(f, "{index}"),
+            Choice::Name(text) | Choice::Kind(text) | Choice::Backend(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Choice {
+    fn takes(&self, adapter: &Adapter) -> bool {
+        match self {
+            Choice::Best => true,
+            Choice::Index(index) => adapter.index == *index,
+            Choice::Name(part) => adapter.name.to_lowercase().contains(&part.to_lowercase()),
+            Choice::Kind(kind) => adapter.kind.starts_with(&kind.to_lowercase()),
+            Choice::Backend(backend) => adapter.backend.eq_ignore_ascii_case(backend),
+        }
+    }
+}
+
+impl Choice {
+    /// The best of `adapters` that this choice takes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoAdapter`], with a list of those found, where it takes none.
+    pub fn find(&self, adapters: &[Adapter]) -> Result<Adapter> {
+        let from_environment = std::env::var("WGRAD_ADAPTER").ok().filter(|_| *self == Choice::Best);
+        let choice = match &from_environment {
+            Some(text) => text.parse().unwrap_or_default(),
+            None => self.clone(),
+        };
+        let best = adapters.iter().filter(|adapter| choice.takes(adapter)).min_by_key(|adapter| rank(adapter));
+        best.cloned().ok_or_else(|| {
+            let asked = if from_environment.is_some() { " (from WGRAD_ADAPTER)" } else { "" };
+            let listed: Vec<String> = adapters.iter().map(ToString::to_string).collect();
+            let message = match listed.as_slice() {
+                [] => format!("no adapter \"{choice}\"{asked}: this system shows none"),
+                _ => format!("no adapter \"{choice}\"{asked}; found {}", listed.join("; ")),
+            };
+            Error::at(Problem::new(ErrorKind::NoAdapter, message), "open".into(), Vec::new(), None, None)
+        })
+    }
+}
+
+/// Every adapter of this system.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn adapters() -> Vec<Adapter> {
+    pollster::block_on(adapters_async())
+}
+
+/// Every adapter of this system. A browser shows the one that it chose.
+pub async fn adapters_async() -> Vec<Adapter> {
+    enumerate().await.into_iter().map(|(adapter, _)| adapter).collect()
+}
+
+/// The chosen adapter, or an error that lists what was found.
+pub(crate) async fn choose(choice: &Choice) -> Result<(Adapter, wgpu::Adapter)> {
+    let (shown, raw): (Vec<_>, Vec<_>) = enumerate().await.into_iter().unzip();
+    let chosen = choice.find(&shown)?;
+    let raw = shown.iter().zip(raw).find(|(adapter, _)| adapter.index == chosen.index);
+    let missing = || Problem::new(ErrorKind::NoAdapter, format!("the adapter {chosen} is gone"));
+    raw.map(|(adapter, raw)| (adapter.clone(), raw))
+        .ok_or_else(|| Error::at(missing(), "open".into(), Vec::new(), None, None))
+}
+
+/// Smaller is better.
+fn rank(adapter: &Adapter) -> (usize, bool) {
+    let kinds = ["discrete gpu", "integrated gpu", "virtual gpu", "software gpu"];
+    let kind = kinds.iter().position(|&kind| kind == adapter.kind).unwrap_or(kinds.len());
+    (kind, adapter.backend == "gl")
+}
+
+async fn enumerate() -> Vec<(Adapter, wgpu::Adapter)> {
+    // Validation finds wgrad's own mistakes: it belongs to debug builds.
+    let flags = if cfg!(debug_assertions) { InstanceFlags::from_build_config() } else { InstanceFlags::empty() };
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        flags,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let found = instance.enumerate_adapters(Backends::all()).await;
+    let computes = |adapter: &wgpu::Adapter| {
+        adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+    };
+    found.into_iter().filter(computes).enumerate().map(|(index, raw)| (show(index, &raw), raw)).collect()
+}
+
+fn show(index: usize, raw: &wgpu::Adapter) -> Adapter {
+    let (info, limits, features) = (raw.get_info(), raw.limits(), raw.features());
+    Adapter {
+        index,
+        name: info.name,
+        backend: match info.backend {
+            Backend::Noop => "noop",
+            Backend::Vulkan => "vulkan",
+            Backend::Metal => "metal",
+            Backend::Dx12 => "dx12",
+            Backend::Gl => "gl",
+            Backend::BrowserWebGpu => "webgpu",
+        },
+        kind: match info.device_type {
+            DeviceType::DiscreteGpu => "discrete gpu",
+            DeviceType::IntegratedGpu => "integrated gpu",
+            DeviceType::Cpu => "software gpu",
+            DeviceType::VirtualGpu | DeviceType::Other => "virtual gpu",
+        },
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        max_buffer: limits.max_buffer_size.min(limits.max_storage_buffer_binding_size),
+        max_bindings: limits.max_storage_buffers_per_shader_stage,
+        max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        f64: features.contains(Features::SHADER_F64),
+        f16: features.contains(Features::SHADER_F16),
+        subgroups: features.contains(Features::SUBGROUP),
+    }
+}

@@ -1,0 +1,187 @@
+//! An opened GPU.
+
+use crate::adapter::{self, Choice};
+use crate::journal::{Journal, OpenRun, Verdict, device_error, lock};
+use crate::lower::Lowering;
+use crate::memory::{GpuBuffer, Memory, Use};
+use crate::pipelines::Pipelines;
+use crate::readback::{Staged, read};
+use crate::stats::{Counters, Stats, count};
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use wgpu::Features;
+use wgrad_plan::{Backend, Plan};
+use wgrad_tensor::device::{BoxFuture, Buffer, Description};
+use wgrad_tensor::error::{ErrorKind, Result};
+
+/// A GPU that runs plans. Cloning shares it.
+#[derive(Clone)]
+pub struct Gpu(Arc<Engine>);
+
+/// What an opened GPU consists of.
+pub(crate) struct Engine {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub description: Description,
+    /// Whether a CPU plays the GPU: workgroup barriers are costly there, and a few invocations keep it busy.
+    pub software: bool,
+    pub limits: wgpu::Limits,
+    pub memory: Arc<Memory>,
+    pub pipelines: Pipelines,
+    pub journal: Arc<Journal>,
+    pub counters: Arc<Counters>,
+    /// Held from taking buffers to submitting the work on them: a buffer that becomes free during one run must not be
+    /// written by another before that run is submitted.
+    pub order: Mutex<()>,
+}
+
+impl Gpu {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// `NoAdapter`, with a list of what there is, where none answers to `choice`; `Device` where it does not open.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(choice: &Choice) -> Result<Gpu> {
+        pollster::block_on(Gpu::open_async(choice))
+    }
+
+    /// The asynchronous form of `open`, and the only one in a browser.
+    ///
+    /// # Errors
+    /// `NoAdapter`, with a list of what there is, where none answers to `choice`; `Device` where it does not open.
+    pub async fn open_async(choice: &Choice) -> Result<Gpu> {
+        let (adapter, raw) = adapter::choose(choice).await?;
+        let limits = raw.limits();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgrad"),
+            required_features: raw.features() & (Features::SHADER_F64 | Features::SHADER_F16 | Features::SUBGROUP),
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let (device, queue) = raw.request_device(&descriptor).await.map_err(|error| {
+            device_error(ErrorKind::Device, "open", format!("{adapter} does not open: {error}"))
+        })?;
+        let journal = Arc::new(Journal::default());
+        journal.listen(&device);
+        let counters = Arc::new(Counters::default());
+        let memory = Memory::new(device.clone(), journal.clone(), counters.clone(), adapter.max_buffer);
+        let pipelines = Pipelines::new(device.clone(), journal.clone(), counters.clone());
+        let description = Description {
+            name: format!("{} ({})", adapter.name, adapter.backend),
+            backend: adapter.backend.to_owned(),
+            kind: adapter.kind.to_owned(),
+            driver: adapter.driver,
+            f64: adapter.f64,
+            f16: adapter.f16,
+            subgroups: adapter.subgroups,
+            max_buffer: adapter.max_buffer,
+            max_bindings: adapter.max_bindings,
+        };
+        let software = adapter.kind == "software gpu";
+        let order = Mutex::new(());
+        let engine =
+            Engine { device, queue, description, software, limits, memory, pipelines, journal, counters, order };
+        Ok(Gpu(Arc::new(engine)))
+    }
+
+    /// What the device has done so far, in numbers.
+    pub fn stats(&self) -> Stats {
+        self.0.counters.stats()
+    }
+
+    /// Gives back to the driver the buffers that wait for reuse.
+    pub fn release_free_memory(&self) {
+        self.0.memory.release_free();
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu").field("description", &self.0.description).field("stats", &self.stats()).finish()
+    }
+}
+
+/// The buffer of this backend behind a handle.
+pub(crate) fn own(buffer: &Buffer) -> Result<Arc<GpuBuffer>> {
+    let any: Arc<dyn Any + Send + Sync> = buffer.clone();
+    any.downcast().map_err(|_| device_error(ErrorKind::Device, "run", "a buffer of another device"))
+}
+
+impl Backend for Gpu {
+    fn describe(&self) -> &Description {
+        &self.0.description
+    }
+
+    fn upload(&self, bytes: &[u8]) -> Result<Buffer> {
+        self.0.upload(bytes)
+    }
+
+    fn run(&self, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>> {
+        self.0.run(plan, inputs)
+    }
+
+    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
+        let engine = self.0.clone();
+        let staged = own(buffer).and_then(|buffer| Staged::new(&engine, Some(&buffer), bytes));
+        Box::pin(async move { read(&engine, staged?).await })
+    }
+
+    fn sync(&self) -> BoxFuture<'static, Result<()>> {
+        let engine = self.0.clone();
+        let staged = Staged::new(&engine, None, 0);
+        Box::pin(async move { read(&engine, staged?).await.map(drop) })
+    }
+}
+
+impl Engine {
+    fn upload(self: &Arc<Self>, bytes: &[u8]) -> Result<Buffer> {
+        let _order = lock(&self.order);
+        let verdict = Arc::new(Verdict::default());
+        verdict.close(None);
+        let buffer = GpuBuffer { block: self.memory.allocate(Use::Data, bytes.len())?, bytes: bytes.len(), verdict };
+        // Copies come in multiples of four bytes.
+        let whole = bytes.len() / 4 * 4;
+        if whole > 0 {
+            self.queue.write_buffer(buffer.raw(), 0, &bytes[..whole]);
+        }
+        if whole < bytes.len() {
+            let mut last = [0; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue.write_buffer(buffer.raw(), whole as u64, &last);
+        }
+        count(&self.counters.uploads);
+        Ok(Arc::new(buffer))
+    }
+
+    fn run(self: &Arc<Self>, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>> {
+        if let Some(error) = self.journal.lost() {
+            return Err(error);
+        }
+        let inputs = inputs.iter().map(own).collect::<Result<Vec<_>>>()?;
+        if let Some(error) = inputs.iter().find_map(|input| input.verdict.error()) {
+            return Err(error);
+        }
+        let _order = lock(&self.order);
+        let verdict = Arc::new(Verdict::default());
+        let mut lowering = Lowering::new(self, plan, &inputs, verdict.clone())?;
+        for step in &plan.steps {
+            lowering.step(step).map_err(|problem| step.origin.error(problem))?;
+        }
+        let (outputs, status, checks) = lowering.submit()?;
+        count(&self.counters.plans_run);
+        let mut read_from: Vec<Arc<Verdict>> = Vec::new();
+        for input in &inputs {
+            if input.verdict.is_open() && !read_from.iter().any(|known| Arc::ptr_eq(known, &input.verdict)) {
+                read_from.push(input.verdict.clone());
+            }
+        }
+        self.journal.open(OpenRun { verdict: verdict.clone(), inputs: read_from, status, checks });
+        // Outside the browser the driver complains while it is called.
+        if let Some(fault) = self.journal.take_fault() {
+            verdict.close(Some(fault.clone()));
+            return Err(fault);
+        }
+        Ok(outputs.into_iter().map(|buffer| buffer as Buffer).collect())
+    }
+}

@@ -1,0 +1,90 @@
+//! Work as the device takes it: a flat list of dispatches, submitted in chunks.
+
+use crate::device::Engine;
+use crate::memory::Block;
+use crate::pipelines::Pipeline;
+use crate::stats::count;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use wgrad_tensor::error::{ErrorKind, Problem};
+
+/// Dispatches in one command buffer: enough to make its cost small, few enough to keep the device busy meanwhile.
+const CHUNK: usize = 96;
+
+/// One kernel, ready to start.
+pub(crate) struct Dispatch {
+    pub pipeline: Arc<Pipeline>,
+    /// Inputs, then outputs.
+    pub buffers: Vec<wgpu::Buffer>,
+    /// Where its parameters lie in the run's parameter buffer, and how many bytes.
+    pub params: Option<(u32, NonZeroU64)>,
+    pub grid: [u32; 3],
+}
+
+/// A grid of at least `groups` workgroups, laid over x and y where x alone does not hold them. Kernels count
+/// `y * groups.x + x` and leave the rest out.
+pub(crate) fn grid(groups: usize, limit: u32) -> Result<[u32; 3], Problem> {
+    let too_many = || Problem::new(ErrorKind::Unsupported, format!("{groups} workgroups are more than the device starts"));
+    let rows = groups.div_ceil(limit as usize);
+    let x = u32::try_from(groups.div_ceil(rows.max(1))).map_err(|_| too_many())?;
+    let y = u32::try_from(rows).ok().filter(|&rows| rows <= limit).ok_or_else(too_many)?;
+    Ok([x, y, 1])
+}
+
+/// Submits a run's dispatches in order. The status words are cleared first.
+pub(crate) fn submit(engine: &Engine, dispatches: &[Dispatch], params: Option<&Block>, status: Option<&Block>) {
+    for (number, chunk) in dispatches.chunks(CHUNK).enumerate() {
+        let mut encoder = engine.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if let (0, Some(status)) = (number, status) {
+            encoder.clear_buffer(status.raw(), 0, None);
+        }
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for dispatch in chunk {
+            let group = bind(engine, dispatch, params);
+            pass.set_pipeline(&dispatch.pipeline.raw);
+            match dispatch.params {
+                Some((offset, _)) => pass.set_bind_group(0, &group, &[offset]),
+                None => pass.set_bind_group(0, &group, &[]),
+            }
+            let [x, y, z] = dispatch.grid;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        drop(pass);
+        engine.queue.submit([encoder.finish()]);
+        count(&engine.counters.submits);
+    }
+    engine.counters.dispatches.fetch_add(dispatches.len() as u64, Relaxed);
+}
+
+fn bind(engine: &Engine, dispatch: &Dispatch, params: Option<&Block>) -> wgpu::BindGroup {
+    let storage = dispatch.buffers.iter().map(wgpu::Buffer::as_entire_binding);
+    let uniform = params.zip(dispatch.params).map(|(block, (_, size))| {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: block.raw(), offset: 0, size: Some(size) })
+    });
+    let entries: Vec<_> = (0..)
+        .zip(storage.chain(uniform))
+        .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+        .collect();
+    engine.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &dispatch.pipeline.layout,
+        entries: &entries,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_hold_all_workgroups_within_the_limit() {
+        for groups in [1, 65_535, 65_536, 70_001, 5_000_000] {
+            let [x, y, z] = grid(groups, 65_535).unwrap();
+            assert!(x <= 65_535 && y <= 65_535 && z == 1);
+            let started = x as usize * y as usize;
+            assert!(started >= groups && started < groups + y as usize, "{groups}: {x} x {y}");
+        }
+        assert!(grid(usize::MAX, 65_535).is_err());
+    }
+}

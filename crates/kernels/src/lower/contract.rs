@@ -1,0 +1,264 @@
+//! Matrix products and convolutions: sums over a depth, by one pair of kernels.
+
+use super::walk::Walk;
+use super::{Input, Launch, Lowering, THREADS};
+use crate::memory::GpuBuffer;
+use crate::params::Params;
+use crate::pipelines::{Key, Source, file};
+use std::sync::Arc;
+use wgrad_shaders::fill;
+use wgrad_tensor::dtype::DType;
+use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::layout::Layout;
+use wgrad_tensor::op::{Meta, Window2d};
+
+/// A contraction's sizes, and which way its operands lie in memory.
+struct Shape {
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    batches: usize,
+    left_runs_deep: bool,
+    right_runs_deep: bool,
+}
+
+/// How a contraction's operands are found: the file, the text where the file leaves it open, and the parameters.
+struct Operands {
+    name: &'static str,
+    key: Key,
+    interface: String,
+    params: Params,
+}
+
+impl Lowering<'_> {
+    pub(super) fn matmul(
+        &mut self,
+        left: &Input,
+        right: &Input,
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        let rank = meta.shape.len();
+        if rank < 2 || left.layout.shape.len() != rank || right.layout.shape.len() != rank {
+            return Err(Problem::new(ErrorKind::Shape, "a matrix product takes operands of one rank, 2 or more"));
+        }
+        let (row, column) = (rank - 2, rank - 1);
+        let batch = |layout: &Layout| Layout {
+            shape: layout.shape[..row].into(),
+            strides: layout.strides[..row].to_vec(),
+            offset: layout.offset,
+        };
+        let (x, y) = (&left.layout, &right.layout);
+        let walk = Walk::new(&[&batch(x), &batch(y)]);
+        let shape = Shape {
+            rows: meta.shape[row],
+            columns: meta.shape[column],
+            depth: x.shape[column],
+            batches: meta.shape[..row].iter().product(),
+            left_runs_deep: x.strides[column].abs() == 1 || x.strides[row].abs() != 1,
+            right_runs_deep: y.strides[row].abs() == 1 && y.strides[column].abs() != 1,
+        };
+        let mut params = Params::default();
+        params.strides(&[x.strides[row], x.strides[column], y.strides[row], y.strides[column]]);
+        walk.params(&mut params);
+        let operands = Operands {
+            name: "operands/matmul",
+            key: Key::new("matmul").number(walk.sizes.len()),
+            interface: format!(
+                "struct Params {{\n{COMMON}    left_row: u32,\n    left_k: u32,\n    right_k: u32,\n    right_column: u32,\n{}}}\n\n{}",
+                walk.fields("batch_"),
+                ["left_batch", "right_batch"]
+                    .iter()
+                    .enumerate()
+                    .map(|(window, name)| format!(
+                        "fn {name}(index: u32) -> u32 {{\n{}    return {};\n}}\n",
+                        walk.decode("batch_"),
+                        walk.place("batch_", window)
+                    ))
+                    .collect::<String>()
+            ),
+            params,
+        };
+        self.contract(left.dtype, &shape, operands, [&left.buffer, &right.buffer], output)
+    }
+
+    pub(super) fn conv2d(
+        &mut self,
+        window: &Window2d,
+        input: &Input,
+        weight: &Input,
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        let sizes = Convolution::new(window, &input.layout.shape, &weight.layout.shape, &meta.shape)?;
+        let shape = Shape {
+            rows: sizes.out_channels,
+            columns: sizes.images * sizes.out_height * sizes.out_width,
+            depth: sizes.channels * sizes.taps(),
+            batches: window.groups,
+            left_runs_deep: true,
+            right_runs_deep: false,
+        };
+        let operands = sizes.operands("operands/conv2d", window);
+        self.contract(input.dtype, &shape, operands, [&input.buffer, &weight.buffer], output)
+    }
+
+    pub(super) fn conv2d_input(
+        &mut self,
+        window: &Window2d,
+        grad: &Input,
+        weight: &Input,
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        let sizes = Convolution::new(window, &meta.shape, &weight.layout.shape, &grad.layout.shape)?;
+        let shape = Shape {
+            rows: sizes.channels,
+            columns: sizes.images * sizes.height * sizes.width,
+            depth: sizes.out_channels * sizes.taps(),
+            batches: window.groups,
+            left_runs_deep: true,
+            right_runs_deep: false,
+        };
+        let operands = sizes.operands("operands/conv2d_input", window);
+        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &weight.buffer], output)
+    }
+
+    pub(super) fn conv2d_weight(
+        &mut self,
+        window: &Window2d,
+        grad: &Input,
+        input: &Input,
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        let sizes = Convolution::new(window, &input.layout.shape, &meta.shape, &grad.layout.shape)?;
+        let shape = Shape {
+            rows: sizes.out_channels,
+            columns: sizes.channels * sizes.taps(),
+            depth: sizes.images * sizes.out_height * sizes.out_width,
+            batches: window.groups,
+            left_runs_deep: true,
+            right_runs_deep: true,
+        };
+        let operands = sizes.operands("operands/conv2d_weight", window);
+        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &input.buffer], output)
+    }
+
+    fn contract(
+        &mut self,
+        dtype: DType,
+        shape: &Shape,
+        operands: Operands,
+        inputs: [&Arc<GpuBuffer>; 2],
+        output: &Arc<GpuBuffer>,
+    ) -> Result<(), Problem> {
+        let number = self.number(dtype)?;
+        let count = shape.rows * shape.columns * shape.batches;
+        if count == 0 {
+            return Ok(());
+        }
+        // Tiles pass through workgroup memory, which pays where a real GPU fills them.
+        let tiled = !self.engine.software && shape.rows > 16 && shape.columns > 16 && shape.depth >= 8;
+        let tiles = |size: usize| shape.rows.div_ceil(size) * shape.columns.div_ceil(size) * shape.batches;
+        // A long depth under few results is cut in slices that are added afterwards, always in the same order.
+        let (alone, wanted, least) = match (tiled, self.engine.software) {
+            (true, _) => (tiles(64), 512, 128),
+            (false, true) => (tiles(4), 64, 512),
+            (false, false) => (tiles(4), 8192, 64),
+        };
+        let slices = (wanted / alone).min(shape.depth / least).max(1);
+        let slice = shape.depth.div_ceil(slices);
+        let slices = shape.depth.div_ceil(slice.max(1)).max(1);
+
+        let mut params =
+            Params::of(&[shape.rows, shape.columns, shape.depth, shape.batches, slices, slice]);
+        params.append(&operands.params);
+        let partial = if slices > 1 { Some(self.allocate(count * slices * dtype.size())?) } else { None };
+        let target = partial.as_ref().unwrap_or(output);
+        let runs = [shape.left_runs_deep, shape.right_runs_deep];
+        let name = if tiled { "contract_tiled" } else { "contract_blocked" };
+        let mut key = operands.key.text(name).number(dtype as usize);
+        if tiled {
+            key = runs.iter().fold(key, |key, &runs| key.number(usize::from(runs)));
+        }
+        let launch = Launch {
+            key,
+            inputs: inputs.iter().map(|input| input.raw()).collect(),
+            outputs: vec![target.raw()],
+            params,
+            groups: if tiled { alone * slices } else { (alone * slices).div_ceil(THREADS) },
+        };
+        self.launch(launch, || {
+            let open = fill(file(operands.name)?, "interface", &operands.interface);
+            let text = file(name)?.replace("alias Number = f32;", &format!("alias Number = {number};"));
+            let text = fill(&text, "operands", &between(&open));
+            let text = if dtype.is_float() { text } else { fill(&text, "multiply", MULTIPLY_WHOLE) };
+            let flags = ["left_runs_deep", "right_runs_deep"];
+            let overrides: Vec<(&str, f64)> = if tiled {
+                flags.into_iter().zip(runs).map(|(name, runs)| (name, f64::from(u8::from(runs)))).collect()
+            } else {
+                vec![("threads", THREADS as f64)]
+            };
+            let label = operands.name.trim_start_matches("operands/");
+            Ok(Source::own(format!("{label} {number}"), &text, &overrides))
+        })?;
+        match &partial {
+            Some(partial) => self.add_slices(dtype, slices, count, partial, output),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The fields of every contraction's `Params`.
+const COMMON: &str = "    rows: u32,\n    columns: u32,\n    depth: u32,\n    batches: u32,\n    slices: u32,\n    slice: u32,\n";
+
+const MULTIPLY_WHOLE: &str = "fn multiply_add(x: vec4<Number>, y: vec4<Number>, sum: vec4<Number>) -> vec4<Number> {\n    return x * y + sum;\n}\n";
+
+/// What an operands file gives to a kernel: all but the number type and the bindings, which the kernel has.
+fn between(file: &str) -> String {
+    file.lines()
+        .filter(|line| !line.starts_with("alias ") && !line.starts_with("@group") && !line.starts_with("//"))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+/// A convolution's sizes; channels are those of one group.
+struct Convolution {
+    images: usize,
+    channels: usize,
+    height: usize,
+    width: usize,
+    out_channels: usize,
+    out_height: usize,
+    out_width: usize,
+    kernel: [usize; 2],
+}
+
+impl Convolution {
+    fn new(window: &Window2d, input: &[usize], weight: &[usize], output: &[usize]) -> Result<Self, Problem> {
+        match (input, weight, output) {
+            (&[images, _, height, width], &[outs, channels, kernel_height, kernel_width], &[_, _, out_height, out_width])
+                if window.groups > 0 =>
+            {
+                let kernel = [kernel_height, kernel_width];
+                let out_channels = outs / window.groups;
+                Ok(Convolution { images, channels, height, width, out_channels, out_height, out_width, kernel })
+            }
+            _ => Err(Problem::new(ErrorKind::Shape, "a convolution takes four axes and at least one group")),
+        }
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    fn operands(&self, name: &'static str, window: &Window2d) -> Operands {
+        let mut params = Params::of(&[self.channels, self.height, self.width]);
+        params.sizes(&[self.out_channels, self.out_height, self.out_width]);
+        for pair in [self.kernel, window.stride, window.padding, window.dilation] {
+            params.sizes(&pair);
+        }
+        Operands { name, key: Key::new(name), interface: String::new(), params }
+    }
+}

@@ -1,0 +1,222 @@
+//! Steps that move elements without looking at them: pad, cat and gather, for every dtype.
+
+use super::cast::{per_word, scalar_words};
+use super::walk::{Walk, decode};
+use super::{Input, Launch, Lowering};
+use crate::memory::GpuBuffer;
+use crate::params::Params;
+use crate::pipelines::{Key, Source, file};
+use std::fmt::Write;
+use std::sync::Arc;
+use wgrad_plan::Step;
+use wgrad_shaders::fill;
+use wgrad_tensor::dtype::{DType, Scalar};
+use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::layout::Layout;
+use wgrad_tensor::op::Meta;
+
+/// Invocations of a workgroup.
+const THREADS: usize = 256;
+
+impl Lowering<'_> {
+    pub(super) fn pad(
+        &mut self,
+        before: &[usize],
+        value: Scalar,
+        input: &Input,
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        let inner = &input.layout.shape;
+        if before.len() != meta.shape.len() || inner.len() != meta.shape.len() {
+            return Err(Problem::new(ErrorKind::Shape, "padding and shape differ in rank"));
+        }
+        let count = meta.shape.count();
+        // Axes without padding go together with the one before them.
+        let mut axes: Vec<[usize; 3]> = Vec::new();
+        for ((&out, &size), &before) in meta.shape.iter().zip(inner.iter()).zip(before) {
+            match axes.last_mut() {
+                Some(last) if out == size => last.iter_mut().for_each(|number| *number *= size),
+                _ => axes.push([out, size, before]),
+            }
+        }
+        let mut params = Params::of(&[count]);
+        params.words(&scalar_words(value, meta.dtype));
+        axes.iter().for_each(|axis| params.sizes(axis));
+        let launch = Launch {
+            key: Key::new("pad").number(axes.len()).number(meta.dtype.size()),
+            inputs: vec![input.buffer.raw()],
+            outputs: vec![output.raw()],
+            params,
+            groups: words(count, meta.dtype).div_ceil(THREADS),
+        };
+        self.launch(launch, || {
+            let mut fields = "    count: u32,\n    value0: u32,\n    value1: u32,\n".to_owned();
+            let mut body = String::new();
+            let mut place = "0u".to_owned();
+            for axis in 0..axes.len() {
+                let _ = writeln!(fields, "    size{axis}: u32,\n    inner{axis}: u32,\n    before{axis}: u32,");
+                let _ = writeln!(body, "    let at{axis} = c{axis} - params.before{axis};");
+                place = format!("({place} * params.inner{axis} + at{axis})");
+            }
+            let outside: Vec<String> = (0..axes.len()).map(|axis| format!("at{axis} >= params.inner{axis}")).collect();
+            if !outside.is_empty() {
+                let _ = writeln!(
+                    body,
+                    "    // Positions before the input wrap around to large numbers.\n    if {} {{\n        return select(params.value0, params.value1, part == 1u);\n    }}",
+                    outside.join(" || ")
+                );
+            }
+            let source = format!(
+                "{}struct Params {{\n{fields}}}\n\n{}fn element(index: u32, part: u32) -> u32 {{\n{}{body}    return fetch0({place}, part);\n}}\n",
+                binding(0), fetch(0), decode("", axes.len()),
+            );
+            moving("pad", &source, meta.dtype, 1)
+        })
+    }
+
+    pub(super) fn cat(
+        &mut self,
+        axis: usize,
+        inputs: &[Input],
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        let inputs: Vec<&Input> = inputs.iter().filter(|input| input.layout.shape.count() > 0).collect();
+        let at_once = (self.engine.limits.max_storage_buffers_per_shader_stage as usize - 1).min(31);
+        if inputs.len() <= at_once {
+            return self.cat_once(axis, &inputs, output, meta);
+        }
+        // More than one kernel binds: pieces first, then the pieces.
+        let mut pieces = Vec::new();
+        for chunk in inputs.chunks(at_once) {
+            let size = chunk.iter().map(|input| input.layout.shape[axis]).sum();
+            let meta = Meta::new(meta.shape.with(axis, size), meta.dtype);
+            let buffer = self.allocate(meta.bytes())?;
+            self.cat_once(axis, chunk, &buffer, &meta)?;
+            pieces.push(Input { buffer, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape) });
+        }
+        self.cat(axis, &pieces, output, meta)
+    }
+
+    fn cat_once(
+        &mut self,
+        axis: usize,
+        inputs: &[&Input],
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        let count = meta.shape.count();
+        let row = |shape: &[usize]| shape[axis..].iter().product::<usize>();
+        let mut params = Params::of(&[count, row(&meta.shape)]);
+        inputs.iter().for_each(|input| params.sizes(&[row(&input.layout.shape)]));
+        let launch = Launch {
+            key: Key::new("cat").number(inputs.len()).number(meta.dtype.size()),
+            inputs: inputs.iter().map(|input| input.buffer.raw()).collect(),
+            outputs: vec![output.raw()],
+            params,
+            groups: words(count, meta.dtype).div_ceil(THREADS),
+        };
+        let inputs = inputs.len();
+        self.launch(launch, || {
+            let (mut bindings, mut fields, mut fetches) = (String::new(), String::new(), String::new());
+            let mut body = "    let row = index / params.row;\n    var at = index % params.row;\n".to_owned();
+            for number in 0..inputs {
+                bindings += &binding(number);
+                fetches += &fetch(number);
+                let _ = writeln!(fields, "    length{number}: u32,");
+                let found = format!("fetch{number}(row * params.length{number} + at, part)");
+                let _ = if number + 1 == inputs {
+                    writeln!(body, "    return {found};")
+                } else {
+                    writeln!(
+                        body,
+                        "    if at < params.length{number} {{\n        return {found};\n    }}\n    at -= params.length{number};"
+                    )
+                };
+            }
+            let source = format!(
+                "{bindings}\nstruct Params {{\n    count: u32,\n    row: u32,\n{fields}}}\n\n{fetches}fn element(index: u32, part: u32) -> u32 {{\n{body}}}\n"
+            );
+            moving("cat", &source, meta.dtype, inputs)
+        })
+    }
+
+    pub(super) fn gather(
+        &mut self,
+        step: &Step,
+        axis: usize,
+        source: &Input,
+        index: &Input,
+        output: &Arc<GpuBuffer>,
+        meta: &Meta,
+    ) -> Result<(), Problem> {
+        let count = meta.shape.count();
+        if count == 0 {
+            return Ok(());
+        }
+        let stride = *source.layout.strides.get(axis).ok_or_else(|| Problem::new(ErrorKind::Axis, "no such axis"))?;
+        let size = source.layout.shape[axis];
+        // The source at index 0, seen in the output's shape.
+        let mut strides = source.layout.strides.clone();
+        strides[axis] = 0;
+        let start = Layout { shape: meta.shape.clone(), strides, offset: source.layout.offset };
+        let walk = Walk::new(&[&index.layout, &start]);
+        let (status, slot) = self.check(step, size, index.dtype)?;
+        let mut params = Params::of(&[count, size]);
+        params.strides(&[stride]);
+        params.words(&[slot]);
+        walk.params(&mut params);
+        let launch = Launch {
+            key: Key::new("gather").number(walk.sizes.len()).number(meta.dtype.size()),
+            inputs: vec![source.buffer.raw(), index.buffer.raw()],
+            outputs: vec![output.raw(), &status],
+            params,
+            groups: words(count, meta.dtype).div_ceil(THREADS),
+        };
+        self.launch(launch, || {
+            let windows = format!(
+                "struct Params {{\n    count: u32,\n    axis_size: u32,\n    axis_stride: u32,\n    slot: u32,\n{}}}\n\nfn locate(index: u32) -> vec2<u32> {{\n{}    return vec2<u32>({}, {});\n}}\n",
+                walk.fields(""), walk.decode(""), walk.place("", 0), walk.place("", 1),
+            );
+            let text = file("sources/gather")?;
+            let start = text.find("//{ source\n").map_or(0, |at| at + "//{ source\n".len());
+            let end = text.rfind("//}").unwrap_or(text.len());
+            let source = fill(text.get(start..end).unwrap_or_default(), "windows", &windows);
+            moving("gather", &source, meta.dtype, 2)
+        })
+    }
+}
+
+/// The words of `count` elements.
+fn words(count: usize, dtype: DType) -> usize {
+    (count * dtype.size()).div_ceil(4)
+}
+
+fn binding(number: usize) -> String {
+    format!("@group(0) @binding({number}) var<storage, read> input{number}: array<u32>;\n")
+}
+
+/// The function that gives the bits of one element of an input.
+fn fetch(number: usize) -> String {
+    format!(
+        "fn fetch{number}(at: u32, part: u32) -> u32 {{\n    let word = input{number}[(at * WORDS + part) / PER_WORD];\n    return (word >> (at % PER_WORD * (32u / PER_WORD))) & (0xffffffffu >> (32u - 32u / PER_WORD));\n}}\n\n"
+    )
+}
+
+/// The frame with its source, whose output follows `inputs` bindings; gather's status words come between the output
+/// and the parameters.
+fn moving(label: &str, source: &str, dtype: DType, inputs: usize) -> Result<Source, Problem> {
+    let extra = usize::from(label == "gather");
+    let words = dtype.size().div_ceil(4);
+    let width = format!("const PER_WORD: u32 = {}u;\nconst WORDS: u32 = {words}u;\n", per_word(dtype));
+    let text = fill(file("move")?, "width", &width);
+    let text = text
+        .replace("@binding(2) var<uniform>", &format!("@binding({}) var<uniform>", inputs + 1 + extra))
+        .replace("@binding(1) var<storage, read_write> output", &format!("@binding({inputs}) var<storage, read_write> output"));
+    let text = fill(&text, "source", source);
+    Ok(Source::own(format!("{label} of {}-byte elements", dtype.size()), &text, &[("threads", THREADS as f64)]))
+}

@@ -1,0 +1,102 @@
+//! From a running index to places in strided windows: the text that does it, and its parameters.
+
+use crate::params::Params;
+use std::fmt::Write;
+use wgrad_tensor::layout::{Layout, merge_together};
+
+/// Several windows walked over the same axes. Only the number of axes and windows goes into a kernel's text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Walk {
+    /// The axes' sizes, outermost first.
+    pub sizes: Vec<usize>,
+    /// Each window's start and strides.
+    pub windows: Vec<(usize, Vec<isize>)>,
+}
+
+impl Walk {
+    /// Windows of one shape, with as few axes as they allow.
+    pub fn new(layouts: &[&Layout]) -> Self {
+        let (sizes, strides) = merge_together(layouts);
+        Walk { sizes, windows: layouts.iter().map(|layout| layout.offset).zip(strides).collect() }
+    }
+
+    /// The axes of one layout for which `keep` holds.
+    pub fn of_axes(layout: &Layout, keep: impl Fn(usize) -> bool) -> Self {
+        let axes: Vec<usize> = (0..layout.shape.len()).filter(|&axis| keep(axis)).collect();
+        let part = Layout {
+            shape: axes.iter().map(|&axis| layout.shape[axis]).collect(),
+            strides: axes.iter().map(|&axis| layout.strides[axis]).collect(),
+            offset: 0,
+        };
+        Walk::new(&[&part])
+    }
+
+    /// How many places there are.
+    pub fn count(&self) -> usize {
+        self.sizes.iter().product()
+    }
+
+    /// The fields of `Params`, in the order of [`Walk::params`].
+    pub fn fields(&self, prefix: &str) -> String {
+        let mut text = String::new();
+        for axis in 0..self.sizes.len() {
+            let _ = writeln!(text, "    {prefix}size{axis}: u32,");
+        }
+        for window in 0..self.windows.len() {
+            let _ = writeln!(text, "    {prefix}offset{window}: u32,");
+            for axis in 0..self.sizes.len() {
+                let _ = writeln!(text, "    {prefix}stride{window}_{axis}: u32,");
+            }
+        }
+        text
+    }
+
+    /// The values of [`Walk::fields`].
+    pub fn params(&self, params: &mut Params) {
+        params.sizes(&self.sizes);
+        for (offset, strides) in &self.windows {
+            params.sizes(&[*offset]);
+            params.strides(strides);
+        }
+    }
+
+    /// Statements that split the variable `index` into the coordinates `c0`, `c1`, ..
+    pub fn decode(&self, prefix: &str) -> String {
+        decode(prefix, self.sizes.len())
+    }
+
+    /// The place in a window at these coordinates.
+    pub fn place(&self, prefix: &str, window: usize) -> String {
+        let mut text = format!("params.{prefix}offset{window}");
+        for axis in 0..self.sizes.len() {
+            let _ = write!(text, " + c{axis} * params.{prefix}stride{window}_{axis}");
+        }
+        text
+    }
+
+    /// A whole function from an index to the place in the only window.
+    pub fn function(&self, name: &str, prefix: &str) -> String {
+        format!(
+            "fn {name}(index: u32) -> u32 {{\n{}    return {};\n}}\n",
+            self.decode(prefix),
+            self.place(prefix, 0)
+        )
+    }
+}
+
+/// Statements that split the variable `index` into `axes` coordinates by the parameters `{prefix}size1`, ..
+pub(crate) fn decode(prefix: &str, axes: usize) -> String {
+    match axes {
+        0 => String::new(),
+        1 => "    let c0 = index;\n".to_owned(),
+        _ => {
+            let mut text = "    var rest = index;\n".to_owned();
+            for axis in (1..axes).rev() {
+                let _ = writeln!(text, "    let c{axis} = rest % params.{prefix}size{axis};");
+                let _ = writeln!(text, "    rest /= params.{prefix}size{axis};");
+            }
+            text.push_str("    let c0 = rest;\n");
+            text
+        }
+    }
+}

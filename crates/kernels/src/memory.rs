@@ -1,0 +1,163 @@
+//! Buffers of the device, reused as soon as nothing holds them.
+
+use crate::journal::{Journal, Verdict, device_error, lock};
+use crate::stats::{Counters, count};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use wgpu::{BufferUsages, ErrorFilter};
+use wgrad_tensor::device::Storage;
+use wgrad_tensor::error::{Error, ErrorKind, Result};
+
+/// What a buffer is for. Buffers never change between these: parameters are written ahead of all work that is not yet
+/// submitted, so they must not lie where such work still reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Use {
+    Data,
+    Params,
+    Status,
+    Staging,
+}
+
+impl Use {
+    fn usages(self) -> BufferUsages {
+        match self {
+            Use::Data | Use::Status => BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+            Use::Params => BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            Use::Staging => BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+        }
+    }
+}
+
+/// All buffers of a device.
+pub(crate) struct Memory {
+    device: wgpu::Device,
+    journal: Arc<Journal>,
+    counters: Arc<Counters>,
+    limit: u64,
+    free: Mutex<HashMap<(Use, u64), Vec<wgpu::Buffer>>>,
+}
+
+impl Memory {
+    pub fn new(device: wgpu::Device, journal: Arc<Journal>, counters: Arc<Counters>, limit: u64) -> Arc<Self> {
+        Arc::new(Memory { device, journal, counters, limit, free: Mutex::default() })
+    }
+
+    /// A buffer of at least `bytes` bytes. What it holds is left from before.
+    pub fn allocate(self: &Arc<Self>, purpose: Use, bytes: usize) -> Result<Block> {
+        let size = self.size_class(bytes as u64)?;
+        let reused = lock(&self.free).get_mut(&(purpose, size)).and_then(Vec::pop);
+        let raw = match reused {
+            Some(raw) => raw,
+            None => self.create(purpose, size).or_else(|_| {
+                // What waits for reuse in other sizes may be what is missing.
+                self.release_free();
+                self.create(purpose, size)
+            })?,
+        };
+        Ok(Block { raw, purpose, memory: self.clone() })
+    }
+
+    /// Sizes are rounded up by an eighth at most, so that a few classes serve all. All are multiples of 16 bytes: kernels
+    /// read and write whole words, and whole groups of four.
+    fn size_class(&self, bytes: u64) -> Result<u64> {
+        let step = (bytes.next_power_of_two() / 8).max(256);
+        let class = bytes.max(1).next_multiple_of(step);
+        let exact = bytes.next_multiple_of(16);
+        match (class <= self.limit, exact <= self.limit) {
+            (true, _) => Ok(class),
+            (_, true) => Ok(exact),
+            _ => Err(device_error(
+                ErrorKind::OutOfMemory,
+                "allocate",
+                format!("{bytes} bytes asked for in one buffer; this adapter gives {} at most", self.limit),
+            )),
+        }
+    }
+
+    fn create(&self, purpose: Use, size: u64) -> Result<wgpu::Buffer> {
+        if let Some(error) = self.journal.lost() {
+            return Err(error);
+        }
+        let refused = move |error: &wgpu::Error| -> Error {
+            device_error(ErrorKind::OutOfMemory, "allocate", format!("no buffer of {size} bytes: {error}"))
+        };
+        let validation = self.device.push_error_scope(ErrorFilter::Validation);
+        let memory = self.device.push_error_scope(ErrorFilter::OutOfMemory);
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: purpose.usages(),
+            mapped_at_creation: false,
+        });
+        let memory = self.journal.settle(memory.pop(), refused);
+        let validation = self.journal.settle(validation.pop(), refused);
+        if let Some(error) = memory.or(validation) {
+            return Err(error);
+        }
+        count(&self.counters.buffers);
+        self.counters.bytes.fetch_add(size, Relaxed);
+        Ok(raw)
+    }
+
+    /// Gives back to the driver what waits for reuse.
+    pub fn release_free(&self) {
+        let free = std::mem::take(&mut *lock(&self.free));
+        for buffer in free.values().flatten() {
+            self.counters.buffers.fetch_sub(1, Relaxed);
+            self.counters.bytes.fetch_sub(buffer.size(), Relaxed);
+        }
+        drop(free);
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.device.poll(wgpu::PollType::wait_indefinitely()).is_err() {
+            // Nothing could be freed by waiting; the next allocation says so.
+        }
+    }
+}
+
+/// A buffer on loan; dropping it makes it free for work submitted later.
+pub(crate) struct Block {
+    raw: wgpu::Buffer,
+    purpose: Use,
+    memory: Arc<Memory>,
+}
+
+impl Block {
+    pub fn raw(&self) -> &wgpu::Buffer {
+        &self.raw
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let key = (self.purpose, self.raw.size());
+        lock(&self.memory.free).entry(key).or_default().push(self.raw.clone());
+    }
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} block of {} bytes", self.purpose, self.raw.size())
+    }
+}
+
+/// One tensor's data.
+#[derive(Debug)]
+pub(crate) struct GpuBuffer {
+    pub block: Block,
+    pub bytes: usize,
+    /// The verdict on the run that wrote it.
+    pub verdict: Arc<Verdict>,
+}
+
+impl GpuBuffer {
+    pub fn raw(&self) -> &wgpu::Buffer {
+        self.block.raw()
+    }
+}
+
+impl Storage for GpuBuffer {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,200 @@
+//! Plans built by hand, every adapter of this system, and random numbers.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
+use std::hash::{BuildHasher, RandomState};
+use std::panic::Location;
+use std::sync::OnceLock;
+use wgrad_kernels::{Choice, Gpu, adapters};
+use wgrad_plan::{Backend, Instruction, Operand, Origin, Plan, Program, Step, ValueId, Work};
+use wgrad_tensor::device::Buffer;
+use wgrad_tensor::dtype::{DType, Element, Scalar};
+use wgrad_tensor::error::{Problem, Result};
+use wgrad_tensor::layout::Layout;
+use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::shape::Shape;
+
+/// Every adapter that opens. A system without one says so.
+pub fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    GPUS.get_or_init(|| {
+        let found = adapters();
+        if found.is_empty() {
+            println!("SKIPPED: this system shows no adapter, so nothing ran on a GPU");
+        }
+        let open = |adapter: &wgrad_kernels::Adapter| {
+            println!("on {adapter}");
+            Gpu::open(&Choice::Index(adapter.index)).unwrap()
+        };
+        found.iter().map(open).collect()
+    })
+}
+
+/// Random numbers, fresh for every run; the seed is printed for a failing test.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new() -> Self {
+        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(1u8));
+        println!("SEED={seed}");
+        Dice(seed)
+    }
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.bits() % end as u64) as usize
+    }
+    /// In (-1, 1).
+    pub fn float(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+    pub fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.float()).collect()
+    }
+}
+
+/// An op that is what its fields say.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub enum TestOp {
+    Reduce(Reduction, Vec<usize>),
+    Extreme(Extreme, Vec<usize>),
+    Matmul,
+    Conv2d(Window2d),
+    Conv2dInput(Window2d),
+    Conv2dWeight(Window2d),
+    Pad(Vec<usize>),
+    Fold(Windows),
+    Gather(usize),
+    ScatterAdd(usize),
+    Cat(usize),
+}
+
+impl Op for TestOp {
+    fn name(&self) -> std::borrow::Cow<'static, str> {
+        "test".into()
+    }
+    fn infer(&self, _: &[Meta]) -> Result<Vec<Meta>, Problem> {
+        Ok(Vec::new())
+    }
+    fn compute(&self) -> Compute<'_> {
+        match self {
+            TestOp::Reduce(reduction, axes) => Compute::Reduce(*reduction, axes),
+            TestOp::Extreme(extreme, axes) => Compute::Extreme(*extreme, axes),
+            TestOp::Matmul => Compute::Matmul,
+            TestOp::Conv2d(window) => Compute::Conv2d(window),
+            TestOp::Conv2dInput(window) => Compute::Conv2dInput(window),
+            TestOp::Conv2dWeight(window) => Compute::Conv2dWeight(window),
+            TestOp::Pad(before) => Compute::Pad(before),
+            TestOp::Fold(windows) => Compute::Fold(windows),
+            TestOp::Gather(axis) => Compute::Gather(*axis),
+            TestOp::ScatterAdd(axis) => Compute::ScatterAdd(*axis),
+            TestOp::Cat(axis) => Compute::Cat(*axis),
+        }
+    }
+}
+
+/// A plan in the making.
+#[derive(Default)]
+pub struct Build(pub Plan);
+
+impl Build {
+    pub fn value(&mut self, shape: &[usize], dtype: DType) -> ValueId {
+        self.0.values.push(Meta::new(shape, dtype));
+        self.0.values.len() - 1
+    }
+    pub fn input(&mut self, shape: &[usize], dtype: DType) -> Operand {
+        let value = self.value(shape, dtype);
+        self.0.inputs.push(value);
+        self.whole(value)
+    }
+    pub fn whole(&self, value: ValueId) -> Operand {
+        let meta = &self.0.values[value];
+        Operand { value, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape) }
+    }
+    #[track_caller]
+    pub fn step(&mut self, work: Work, operands: Vec<Operand>, results: Vec<ValueId>) {
+        let origin = Origin { op: "test".into(), inputs: Vec::new(), location: Location::caller(), scope: None };
+        self.0.steps.push(Step { work, operands, results, frees: Vec::new(), origin });
+    }
+    #[track_caller]
+    pub fn op(&mut self, op: TestOp, operands: Vec<Operand>, shape: &[usize], dtype: DType) -> ValueId {
+        self.op_with(op, Vec::new(), operands, shape, dtype)
+    }
+    #[track_caller]
+    pub fn op_with(
+        &mut self,
+        op: TestOp,
+        scalars: Vec<Scalar>,
+        operands: Vec<Operand>,
+        shape: &[usize],
+        dtype: DType,
+    ) -> ValueId {
+        let result = self.value(shape, dtype);
+        self.step(Work::Op(OpRef::Shared(std::sync::Arc::new(op)), scalars), operands, vec![result]);
+        self.0.outputs.push(result);
+        result
+    }
+    /// A program over `operands`, one result for each of `stores`.
+    #[track_caller]
+    pub fn map(&mut self, shape: &[usize], code: Vec<Instruction>, stores: &[usize], operands: Vec<Operand>) {
+        let results: Vec<ValueId> = stores.iter().map(|&store| self.value(shape, code[store].dtype())).collect();
+        self.0.outputs.extend(&results);
+        let program = Program { shape: Shape::from(shape), code, stores: stores.to_vec() };
+        self.step(Work::Map(program), operands, results);
+    }
+}
+
+pub fn window(operand: &Operand, shape: &[usize], strides: &[isize], offset: usize) -> Operand {
+    let layout = Layout { shape: Shape::from(shape), strides: strides.to_vec(), offset };
+    Operand { layout, ..operand.clone() }
+}
+
+pub fn compute(map: Map, args: &[usize], dtype: DType, scalars: &[Scalar]) -> Instruction {
+    Instruction::Map { map, args: args.to_vec(), dtype, scalars: scalars.to_vec() }
+}
+
+pub fn upload<T: Element>(gpu: &Gpu, values: &[T]) -> Buffer {
+    gpu.upload(&T::to_bytes(values)).unwrap()
+}
+
+pub fn read<T: Element>(gpu: &Gpu, buffer: &Buffer) -> Result<Vec<T>> {
+    pollster::block_on(gpu.read(buffer, buffer.bytes())).map(|bytes| T::from_bytes(&bytes))
+}
+
+/// Uploads, runs, and reads the first output.
+pub fn run<T: Element>(gpu: &Gpu, build: &Build, inputs: &[Buffer]) -> Vec<T> {
+    let outputs = gpu.run(&build.0, inputs).unwrap();
+    read(gpu, &outputs[0]).unwrap()
+}
+
+#[track_caller]
+pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (at, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        let found = f64::from(found);
+        let close = (found - expected).abs() <= tolerance * (1.0 + expected.abs());
+        let same = found == expected || (found.is_nan() && expected.is_nan());
+        assert!(close || same, "{what}: element {at} is {found}, not {expected}");
+    }
+}
+
+/// Every element's coordinates, row-major.
+pub fn coordinates(shape: &[usize]) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for &size in shape {
+        all = all.iter().flat_map(|c: &Vec<usize>| (0..size).map(move |i| [c.as_slice(), &[i]].concat())).collect();
+    }
+    all
+}
+
+pub fn locate(operand: &Operand, at: &[usize]) -> usize {
+    let steps = at.iter().zip(&operand.layout.strides).map(|(&i, &stride)| i as isize * stride);
+    (operand.layout.offset as isize + steps.sum::<isize>()) as usize
+}

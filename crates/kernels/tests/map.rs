@@ -1,0 +1,419 @@
+//! Elementwise programs on every adapter against plain Rust.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
+mod common;
+
+use common::*;
+use half::{bf16, f16};
+use wgrad_plan::{Backend, Instruction};
+use wgrad_tensor::dtype::{DType, Element, Scalar};
+use wgrad_tensor::elementwise::Elementwise;
+use wgrad_tensor::op::{Map, Random};
+use wgrad_tensor::ops::table::ROWS;
+use wgrad_tensor::random::{normal_f32, philox, uniform_f32};
+
+fn row(name: &str) -> &'static Elementwise {
+    ROWS.iter().find(|row| row.name == name).unwrap()
+}
+
+fn edges() -> Vec<f32> {
+    let mut edges = vec![0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 7.5, -7.5, 100.0, -100.0, 1e-3, -1e-3];
+    edges.extend([f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e30, -1e30, 1e-30, 16_777_217.0, 0.25, 1.5, 2.5, -2.5]);
+    edges
+}
+
+/// What a row gives on the CPU.
+fn on_cpu<T: Element, R: Element>(row: &Elementwise, args: &[Vec<T>]) -> Vec<R> {
+    let bytes: Vec<Vec<u8>> = args.iter().map(|arg| T::to_bytes(arg)).collect();
+    let slices: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+    let mut words = vec![0u64; args[0].len()];
+    let out: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    let out = &mut out[..args[0].len() * R::DTYPE.size()];
+    (row.cpu)(T::DTYPE).unwrap()(&slices, out);
+    R::from_bytes(out)
+}
+
+fn row_on_gpu<T: Element, R: Element>(gpu: &wgrad_kernels::Gpu, row: &'static Elementwise, args: &[Vec<T>]) -> Vec<R> {
+    let mut build = Build::default();
+    let shape = [args[0].len()];
+    let operands: Vec<_> = args.iter().map(|_| build.input(&shape, T::DTYPE)).collect();
+    let mut code: Vec<_> = (0..args.len()).map(|i| Instruction::Load(i, T::DTYPE)).collect();
+    code.push(compute(Map::Row(row), &(0..args.len()).collect::<Vec<_>>(), R::DTYPE, &[]));
+    build.map(&shape, code, &[args.len()], operands);
+    let inputs: Vec<_> = args.iter().map(|arg| upload(gpu, arg)).collect();
+    run(gpu, &build, &inputs)
+}
+
+fn pairs<T: Copy>(values: &[T]) -> (Vec<T>, Vec<T>) {
+    values.iter().flat_map(|&x| values.iter().map(move |&y| (x, y))).unzip()
+}
+
+#[test]
+fn every_row_in_f32_agrees_with_the_cpu() {
+    let mut dice = Dice::new();
+    let mut values = edges();
+    values.extend((0..40).map(|_| dice.float() * 4.0));
+    for gpu in gpus() {
+        let name = &gpu.describe().name;
+        for row in ROWS.iter().filter(|row| row.dtypes.contains(&DType::F32)) {
+            let args = match row.arity {
+                1 => vec![values.clone()],
+                _ => {
+                    let (x, y) = pairs(&values);
+                    vec![x, y]
+                }
+            };
+            let of = |at: usize| args.iter().map(|arg| arg[at]).collect::<Vec<_>>();
+            if row.to_bool {
+                let (found, expected) = (row_on_gpu::<f32, bool>(gpu, row, &args), on_cpu::<f32, bool>(row, &args));
+                for at in 0..found.len() {
+                    assert_eq!(found[at], expected[at], "{name}: {}{:?}", row.name, of(at));
+                }
+                continue;
+            }
+            let found = row_on_gpu::<f32, f32>(gpu, row, &args);
+            let expected = on_cpu::<f32, f32>(row, &args);
+            for at in 0..found.len() {
+                let (found, expected) = (found[at], expected[at]);
+                // Drivers may answer anything for a tangent or sine of a huge angle.
+                let huge = of(at).iter().any(|x| x.abs() > 1e4) && ["sin", "cos", "tan", "remainder"].contains(&row.name);
+                let (f, e) = (f64::from(found), f64::from(expected));
+                let close = (f - e).abs() <= 3e-4 * e.abs().max(1e-2) || (f.is_nan() && e.is_nan()) || f == e;
+                // Numbers too small or too large for an f32's normal range may become 0 or infinite.
+                let range = e.abs() < 1.2e-38 && f.abs() < 1.2e-38 || e.abs() > 1e38 && f.abs() > 1e38 && f * e > 0.0;
+                assert!(close || huge || range, "{name}: {}{:?} is {found}, not {expected}", row.name, of(at));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_row_in_whole_numbers_agrees_with_the_cpu() {
+    let mut dice = Dice::new();
+    let mut values = vec![0, 1, -1, 2, -2, 3, -3, 7, -7, i32::MAX, i32::MIN, i32::MIN + 1, 65_536];
+    values.extend((0..20).map(|_| dice.bits() as i32));
+    values.extend((0..20).map(|_| dice.bits() as i32 % 100));
+    let unsigned: Vec<u32> = values.iter().map(|&v| v as u32).collect();
+    for gpu in gpus() {
+        for row in ROWS.iter().filter(|row| row.dtypes.contains(&DType::I32)) {
+            macro_rules! check {
+                ($values:expr, $t:ty) => {{
+                    let (x, y) = pairs(&$values);
+                    let args = if row.arity == 1 { vec![$values.clone()] } else { vec![x, y] };
+                    let of = |at: usize| args.iter().map(|arg| arg[at]).collect::<Vec<$t>>();
+                    if row.to_bool {
+                        let (found, expected) = (row_on_gpu::<$t, bool>(gpu, row, &args), on_cpu::<$t, bool>(row, &args));
+                        let wrong = (0..found.len()).find(|&at| found[at] != expected[at]);
+                        assert_eq!(wrong.map(of), None, "{}: {}", gpu.describe().name, row.name);
+                    } else {
+                        let (found, expected) = (row_on_gpu::<$t, $t>(gpu, row, &args), on_cpu::<$t, $t>(row, &args));
+                        let wrong = (0..found.len()).find(|&at| found[at] != expected[at]);
+                        assert_eq!(wrong.map(of), None, "{}: {} {found:?}", gpu.describe().name, row.name);
+                    }
+                }};
+            }
+            check!(values, i32);
+            check!(unsigned, u32);
+        }
+    }
+}
+
+#[test]
+fn logic_and_f64_rows_agree_with_the_cpu() {
+    let values: Vec<f64> = edges().iter().map(|&v| f64::from(v)).collect();
+    for gpu in gpus() {
+        let name = &gpu.describe().name;
+        let both = vec![false, false, true, true, true];
+        let other = vec![false, true, false, true, true];
+        for row in ROWS.iter().filter(|row| row.dtypes == [DType::Bool]) {
+            let args = if row.arity == 1 { vec![both.clone()] } else { vec![both.clone(), other.clone()] };
+            assert_eq!(row_on_gpu::<bool, bool>(gpu, row, &args), on_cpu::<bool, bool>(row, &args), "{name}: {}", row.name);
+        }
+        for row in ROWS.iter().filter(|row| row.dtypes.contains(&DType::F64)) {
+            let (x, y) = pairs(&values);
+            let args = if row.arity == 1 { vec![values.clone()] } else { vec![x, y] };
+            if !gpu.describe().f64 || !row.wgsl_f64 {
+                let mut build = Build::default();
+                let operands: Vec<_> = args.iter().map(|_| build.input(&[1], DType::F64)).collect();
+                let mut code: Vec<_> = (0..args.len()).map(|i| Instruction::Load(i, DType::F64)).collect();
+                let to = if row.to_bool { DType::Bool } else { DType::F64 };
+                code.push(compute(Map::Row(row), &(0..args.len()).collect::<Vec<_>>(), to, &[]));
+                build.map(&[1], code, &[args.len()], operands);
+                let inputs: Vec<_> = args.iter().map(|_| upload(gpu, &[1.0f64])).collect();
+                let error = gpu.run(&build.0, &inputs).unwrap_err();
+                assert_eq!(error.kind(), wgrad_tensor::ErrorKind::Unsupported, "{name}: {}", row.name);
+                continue;
+            }
+            if row.to_bool {
+                let (found, expected) = (row_on_gpu::<f64, bool>(gpu, row, &args), on_cpu::<f64, bool>(row, &args));
+                assert_eq!(found, expected, "{name}: {}", row.name);
+                continue;
+            }
+            let (found, expected) = (row_on_gpu::<f64, f64>(gpu, row, &args), on_cpu::<f64, f64>(row, &args));
+            for at in 0..found.len() {
+                let of: Vec<_> = args.iter().map(|arg| arg[at]).collect();
+                let (f, e) = (found[at], expected[at]);
+                let huge = row.name == "remainder" && of.iter().any(|x| x.abs() > 1e4);
+                let close = (f - e).abs() <= 1e-12 * e.abs() || (f.is_nan() && e.is_nan()) || f == e || huge;
+                assert!(close, "{name}: {}{of:?} is {f}, not {e}", row.name);
+            }
+        }
+    }
+}
+
+/// All dtypes as f64 of their values, and their bytes.
+fn samples(dtype: DType) -> (Vec<u8>, usize) {
+    let floats = [0.0, -0.0, 1.0, -1.0, 1.5, 2.5, -2.7, 255.4, 256.0, 65_504.0, 65_519.0, 65_520.0, 1e9, -1e9, 3e9, 5e9, 1e-7,
+        5.96e-8, 2.9e-8, 6.1e-5, 1e-40, 1.0009766, 1.00048828125, 1.00146484375, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+    let ints = [0i64, 1, -1, 2, 127, 128, 255, 256, 257, 65_535, -65_536, 16_777_217, 2_147_483_647, -2_147_483_648, 4_294_967_295];
+    let bytes: Vec<u8> = match dtype {
+        DType::F32 | DType::F64 | DType::F16 | DType::BF16 => {
+            floats.iter().flat_map(|&v| Scalar::Float(v).to_bytes(dtype)).collect()
+        }
+        _ => ints.iter().flat_map(|&v| Scalar::Int(v).to_bytes(dtype)).collect(),
+    };
+    let count = bytes.len() / dtype.size();
+    (bytes, count)
+}
+
+fn expected_cast(bytes: &[u8], from: DType, to: DType) -> Vec<u8> {
+    let one = |bytes: &[u8]| -> Vec<u8> {
+        macro_rules! to {
+            ($v:expr, $wide:expr) => {{
+                let v = $v;
+                match to {
+                    DType::F32 => f32::to_bytes(&[v as f32]),
+                    DType::F64 => f64::to_bytes(&[v as f64]),
+                    DType::F16 => f16::to_bytes(&[f16::from_f32(v as f32)]),
+                    DType::BF16 => bf16::to_bytes(&[bf16::from_f32(v as f32)]),
+                    DType::I32 => i32::to_bytes(&[v as i32]),
+                    DType::U32 => u32::to_bytes(&[v as u32]),
+                    DType::U8 => u8::to_bytes(&[v as u8]),
+                    DType::Bool => bool::to_bytes(&[v as f64 != 0.0]),
+                }
+            }};
+        }
+        match from {
+            DType::F32 => to!(f32::from_bytes(bytes)[0], ()),
+            DType::F64 => to!(f64::from_bytes(bytes)[0], ()),
+            DType::F16 => to!(f16::from_bytes(bytes)[0].to_f32(), ()),
+            DType::BF16 => to!(bf16::from_bytes(bytes)[0].to_f32(), ()),
+            DType::I32 => to!(i32::from_bytes(bytes)[0], ()),
+            DType::U32 => to!(u32::from_bytes(bytes)[0], ()),
+            DType::U8 | DType::Bool => to!(bytes[0], ()),
+        }
+    };
+    bytes.chunks(from.size()).flat_map(one).collect()
+}
+
+#[test]
+fn casts_between_all_dtypes() {
+    for gpu in gpus() {
+        for from in DType::ALL {
+            for to in DType::ALL.into_iter().filter(|&to| to != from) {
+                if [from, to].contains(&DType::F64) && !gpu.describe().f64 {
+                    continue;
+                }
+                let (bytes, count) = samples(from);
+                let mut build = Build::default();
+                let x = build.input(&[count], from);
+                let code = vec![Instruction::Load(0, from), compute(Map::Cast, &[0], to, &[])];
+                build.map(&[count], code, &[1], vec![x]);
+                let outputs = gpu.run(&build.0, &[gpu.upload(&bytes).unwrap()]).unwrap();
+                let found = pollster::block_on(gpu.read(&outputs[0], outputs[0].bytes())).unwrap();
+                let expected = expected_cast(&bytes, from, to);
+                for at in 0..count {
+                    let (f, e) = (&found[at * to.size()..][..to.size()], &expected[at * to.size()..][..to.size()]);
+                    let given = &bytes[at * from.size()..][..from.size()];
+                    let nan = |bytes: &[u8]| match to {
+                        DType::F32 => f32::from_bytes(bytes)[0].is_nan(),
+                        DType::F64 => f64::from_bytes(bytes)[0].is_nan(),
+                        DType::F16 => f16::from_bytes(bytes)[0].is_nan(),
+                        DType::BF16 => bf16::from_bytes(bytes)[0].is_nan(),
+                        _ => false,
+                    };
+                    // A GPU may take numbers below the normal range of f32 for 0.
+                    let tiny = to == DType::F64 && f64::from_bytes(f)[0].abs() < 1e-37 && f64::from_bytes(e)[0].abs() < 1e-37;
+                    let tiny = tiny || to == DType::F32 && f32::from_bytes(f)[0].abs() < 1.2e-38 && f32::from_bytes(e)[0].abs() < 1.2e-38;
+                    let tiny = tiny || to == DType::BF16 && bf16::from_bytes(e)[0].to_f32().abs() < 1.2e-38;
+                    let name = &gpu.describe().name;
+                    assert!(f == e || (nan(f) && nan(e)) || tiny, "{name}: {from} {given:?} as {to} is {f:?}, not {e:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_of_every_shape_of_stride() {
+    let mut dice = Dice::new();
+    for gpu in gpus() {
+        // (shape, strides, offset) on a buffer of 4096.
+        let cases: Vec<(Vec<usize>, Vec<isize>, usize)> = vec![
+            (vec![], vec![], 17),
+            (vec![1], vec![1], 4),
+            (vec![5], vec![1], 0),
+            (vec![4099 - 100], vec![1], 8),
+            (vec![7, 8], vec![8, 1], 0),
+            (vec![7, 8], vec![16, 1], 4),
+            (vec![7, 8], vec![1, 7], 0),
+            (vec![6, 8], vec![1, 0], 3),
+            (vec![6, 8], vec![0, 1], 12),
+            (vec![6, 8], vec![0, 1], 13),
+            (vec![6, 8], vec![-8, 1], 40),
+            (vec![9], vec![-1], 8),
+            (vec![3, 4, 5], vec![1, 15, 3], 2),
+            (vec![2, 3, 2, 3, 2], vec![72, 1, 36, 4, 12], 0),
+            (vec![2, 0, 3], vec![3, 3, 1], 0),
+            (vec![3, 1, 5], vec![5, 99, 1], 1),
+        ];
+        for dtype in DType::ALL.into_iter().filter(|&dtype| dtype != DType::F64 || gpu.describe().f64) {
+            let bytes: Vec<u8> = (0..4100 * dtype.size()).map(|_| dice.bits() as u8).collect();
+            let bytes = if dtype == DType::Bool { bytes.iter().map(|b| b & 1).collect() } else { bytes };
+            let buffer = gpu.upload(&bytes).unwrap();
+            for (shape, strides, offset) in &cases {
+                let mut build = Build::default();
+                let x = build.input(&[4100], dtype);
+                let view = window(&x, shape, strides, *offset);
+                // Itself and the same through another window: two loads on one buffer, two stores.
+                let code = vec![Instruction::Load(0, dtype), Instruction::Load(1, dtype)];
+                build.map(shape, code, &[0, 1], vec![view.clone(), view.clone()]);
+                let outputs = gpu.run(&build.0, &[buffer.clone()]).unwrap();
+                for output in &outputs {
+                    let found = pollster::block_on(gpu.read(output, output.bytes())).unwrap();
+                    let expected: Vec<u8> = coordinates(shape)
+                        .iter()
+                        .flat_map(|at| bytes[locate(&view, at) * dtype.size()..][..dtype.size()].to_vec())
+                        .collect();
+                    // Float registers may lose a NaN's payload, and numbers below the normal range.
+                    let normal = |bytes: &[u8]| -> Vec<u8> {
+                        match dtype {
+                            DType::F32 => bytes.chunks(4).flat_map(|c| normal32(f32::from_bytes(c)[0])).collect(),
+                            DType::F64 => bytes.chunks(8).flat_map(|c| normal64(f64::from_bytes(c)[0])).collect(),
+                            _ => bytes.to_vec(),
+                        }
+                    };
+                    let name = &gpu.describe().name;
+                    assert_eq!(normal(&found), normal(&expected), "{name}: {dtype} {shape:?} {strides:?} {offset}");
+                }
+            }
+        }
+    }
+}
+
+fn normal32(v: f32) -> [u8; 4] {
+    (if v.is_nan() { f32::NAN } else if v.is_subnormal() { 0.0 } else { v }).to_le_bytes()
+}
+
+fn normal64(v: f64) -> [u8; 8] {
+    (if v.is_nan() { f64::NAN } else if v.is_subnormal() { 0.0 } else { v }).to_le_bytes()
+}
+
+#[test]
+fn mixed_dtypes_constants_and_where() {
+    let mut dice = Dice::new();
+    for gpu in gpus() {
+        let count = 1003;
+        let (a, b) = (dice.floats(count), dice.floats(count));
+        let mut build = Build::default();
+        let (x, y) = (build.input(&[count], DType::F32), build.input(&[count], DType::F32));
+        let code = vec![
+            Instruction::Load(0, DType::F32),
+            Instruction::Load(1, DType::F32),
+            compute(Map::Row(row("gt")), &[0, 1], DType::Bool, &[]),
+            compute(Map::Constant, &[], DType::F32, &[Scalar::Float(f64::NEG_INFINITY)]),
+            compute(Map::Where, &[2, 0, 3], DType::F32, &[]),
+            compute(Map::Cast, &[1], DType::F16, &[]),
+            compute(Map::Cast, &[2], DType::U8, &[]),
+            compute(Map::Arange, &[], DType::I32, &[Scalar::Int(5), Scalar::Int(-3)]),
+        ];
+        build.map(&[count], code, &[2, 4, 5, 6, 7], vec![x, y]);
+        let outputs = gpu.run(&build.0, &[upload(gpu, &a), upload(gpu, &b)]).unwrap();
+        let wins: Vec<bool> = a.iter().zip(&b).map(|(a, b)| a > b).collect();
+        assert_eq!(read::<bool>(gpu, &outputs[0]).unwrap(), wins);
+        let picked: Vec<f32> = a.iter().zip(&wins).map(|(&a, &w)| if w { a } else { f32::NEG_INFINITY }).collect();
+        assert_eq!(read::<f32>(gpu, &outputs[1]).unwrap(), picked);
+        let halves: Vec<f16> = b.iter().map(|&b| f16::from_f32(b)).collect();
+        assert_eq!(read::<f16>(gpu, &outputs[2]).unwrap(), halves);
+        let bytes: Vec<u8> = wins.iter().map(|&w| u8::from(w)).collect();
+        assert_eq!(read::<u8>(gpu, &outputs[3]).unwrap(), bytes);
+        let counted: Vec<i32> = (0..count as i32).map(|i| 5 - 3 * i).collect();
+        assert_eq!(read::<i32>(gpu, &outputs[4]).unwrap(), counted);
+    }
+}
+
+#[test]
+fn random_numbers_are_those_of_the_cpu() {
+    for gpu in gpus() {
+        let (seed, stream, count) = (0x1234_5678_9abc_def0u64, 0xfeed_0000_0007u64, 5001);
+        let mut build = Build::default();
+        let scalars = [Scalar::Bits(seed), Scalar::Bits(stream)];
+        let code = vec![
+            compute(Map::Random(Random::Bits), &[], DType::U32, &scalars),
+            compute(Map::Random(Random::Uniform), &[], DType::F32, &scalars),
+            compute(Map::Random(Random::Normal), &[], DType::F32, &scalars),
+        ];
+        build.map(&[count], code, &[0, 1, 2], vec![]);
+        let outputs = gpu.run(&build.0, &[]).unwrap();
+        let words: Vec<_> = (0..count as u64).map(|i| philox(seed, stream, i)).collect();
+        let bits: Vec<u32> = words.iter().map(|w| w[0]).collect();
+        assert_eq!(read::<u32>(gpu, &outputs[0]).unwrap(), bits);
+        let uniform: Vec<f32> = words.iter().map(uniform_f32).collect();
+        assert_eq!(read::<f32>(gpu, &outputs[1]).unwrap(), uniform);
+        let normal: Vec<f64> = words.iter().map(|w| f64::from(normal_f32(w))).collect();
+        assert_close(&read::<f32>(gpu, &outputs[2]).unwrap(), &normal, 3e-6, &gpu.describe().name);
+    }
+}
+
+#[test]
+fn more_workgroups_than_one_axis_of_a_grid_holds() {
+    for gpu in gpus() {
+        // One element for each invocation of 256, so that 65,535 workgroups are passed.
+        let count = 256 * 65_535 + 300;
+        if gpu.describe().max_buffer < count as u64 * 4 {
+            println!("SKIPPED: {} has no buffer of {count} words", gpu.describe().name);
+            continue;
+        }
+        let mut build = Build::default();
+        let code = vec![compute(Map::Arange, &[], DType::U32, &[Scalar::Int(3), Scalar::Int(1)])];
+        build.map(&[count], code, &[0], vec![]);
+        let view = window(&build.whole(0), &[count], &[-1], count - 1);
+        build.map(&[count], vec![Instruction::Load(0, DType::U32)], &[0], vec![view]);
+        let outputs = gpu.run(&build.0, &[]).unwrap();
+        let found = read::<u32>(gpu, &outputs[1]).unwrap();
+        let wrong = (0..count).find(|&i| found[i] as usize != count - 1 - i + 3);
+        assert_eq!(wrong.map(|i| (i, found[i])), None, "{}", gpu.describe().name);
+    }
+}
+
+#[test]
+fn a_new_shape_or_number_compiles_nothing() {
+    for gpu in gpus() {
+        let step = |count: usize, number: f64| {
+            let mut build = Build::default();
+            let x = build.input(&[count, 3], DType::F32);
+            let turned = window(&x, &[3, count], &[1, 3], 0);
+            let code = vec![
+                Instruction::Load(0, DType::F32),
+                compute(Map::Constant, &[], DType::F32, &[Scalar::Float(number)]),
+                compute(Map::Row(row("mul")), &[0, 1], DType::F32, &[]),
+            ];
+            build.map(&[3, count], code, &[2], vec![turned]);
+            run::<f32>(gpu, &build, &[upload(gpu, &vec![2.0f32; count * 3])])
+        };
+        assert_eq!(step(5, 0.5)[0], 1.0);
+        // Other tests compile beside this one, so the count is taken of a device of its own.
+        let own = wgrad_kernels::Gpu::open(&wgrad_kernels::Choice::Backend(gpu.describe().backend.clone())).unwrap();
+        let mut build = Build::default();
+        let x = build.input(&[6], DType::F32);
+        build.map(&[6], vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])], &[1], vec![x]);
+        run::<f32>(&own, &build, &[upload(&own, &[1.0f32; 6])]);
+        let first = own.stats();
+        let mut build = Build::default();
+        let x = build.input(&[9, 11], DType::F32);
+        build.map(&[9, 11], vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])], &[1], vec![x]);
+        assert_eq!(run::<f32>(&own, &build, &[upload(&own, &[1.0f32; 99])]), vec![-1.0; 99]);
+        assert_eq!((first.pipelines, own.stats().pipelines, own.stats().dispatches), (1, 1, 2));
+    }
+}

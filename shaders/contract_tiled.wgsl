@@ -1,0 +1,156 @@
+// A contraction, out[batch, row, column] = sum over k of left[batch, row, k] * right[batch, k, column], by tiles of
+// 64 x 64 that pass through workgroup memory 16 deep. An invocation holds 4 rows and 4 columns in registers.
+
+alias Number = f32;
+
+//{ operands
+struct Params {
+    rows: u32,
+    columns: u32,
+    depth: u32,
+    batches: u32,
+    slices: u32,
+    slice: u32,
+}
+
+struct Row {
+    at: u32,
+}
+
+struct Column {
+    at: u32,
+}
+
+// What is the same along a row of the left operand.
+fn left_row(batch: u32, row: u32) -> Row {
+    return Row((batch * params.rows + row) * params.depth);
+}
+
+fn left(row: Row, k: u32) -> Number {
+    return input0[row.at + k];
+}
+
+// What is the same along a column of the right operand.
+fn right_column(batch: u32, column: u32) -> Column {
+    return Column(batch * params.depth * params.columns + column);
+}
+
+fn right(column: Column, k: u32) -> Number {
+    return input1[column.at + k * params.columns];
+}
+
+// Where the result goes.
+fn destination(batch: u32, row: u32, column: u32) -> u32 {
+    return (batch * params.rows + row) * params.columns + column;
+}
+//}
+
+@group(0) @binding(0) var<storage, read> input0: array<Number>;
+@group(0) @binding(1) var<storage, read> input1: array<Number>;
+@group(0) @binding(2) var<storage, read_write> output: array<Number>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const TILE: u32 = 64u;
+const DEPTH: u32 = 16u;
+const QUADS: u32 = 16u;
+
+// Whether neighbours in memory are neighbours in depth: it decides which invocation loads what.
+override left_runs_deep: bool = true;
+override right_runs_deep: bool = false;
+
+// [k][quad of rows], [k][quad of columns].
+var<workgroup> left_tile: array<vec4<Number>, DEPTH * QUADS>;
+var<workgroup> right_tile: array<vec4<Number>, DEPTH * QUADS>;
+
+//{ multiply
+fn multiply_add(x: vec4<Number>, y: vec4<Number>, sum: vec4<Number>) -> vec4<Number> {
+    return fma(x, y, sum);
+}
+//}
+
+fn store(batch: u32, slice: u32, row: u32, column: u32, value: vec4<Number>) {
+    if row >= params.rows || column >= params.columns {
+        return;
+    }
+    let base = slice * params.batches * params.rows * params.columns;
+    for (var i = 0u; i < min(4u, params.columns - column); i++) {
+        output[base + destination(batch, row, column + i)] = value[i];
+    }
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    var item = group.y * groups.x + group.x;
+    let wide = (params.columns + TILE - 1u) / TILE;
+    let high = (params.rows + TILE - 1u) / TILE;
+    let tile_column = (item % wide) * TILE;
+    item /= wide;
+    let tile_row = (item % high) * TILE;
+    item /= high;
+    let batch = item % params.batches;
+    // A long depth is cut in slices; a reduction adds their results. Groups beyond the last slice find no depth.
+    let slice = item / params.batches;
+
+    let left_quad = select(lane % QUADS, lane / DEPTH, left_runs_deep);
+    let left_k = select(lane / QUADS, lane % DEPTH, left_runs_deep);
+    let right_quad = select(lane % QUADS, lane / DEPTH, right_runs_deep);
+    let right_k = select(lane / QUADS, lane % DEPTH, right_runs_deep);
+
+    // Rows and columns beyond the end repeat the last one; they are not stored.
+    let last_row = params.rows - 1u;
+    let last_column = params.columns - 1u;
+    let load_row = tile_row + left_quad * 4u;
+    let load_column = tile_column + right_quad * 4u;
+    let row0 = left_row(batch, min(load_row, last_row));
+    let row1 = left_row(batch, min(load_row + 1u, last_row));
+    let row2 = left_row(batch, min(load_row + 2u, last_row));
+    let row3 = left_row(batch, min(load_row + 3u, last_row));
+    let column0 = right_column(batch, min(load_column, last_column));
+    let column1 = right_column(batch, min(load_column + 1u, last_column));
+    let column2 = right_column(batch, min(load_column + 2u, last_column));
+    let column3 = right_column(batch, min(load_column + 3u, last_column));
+
+    var sum0 = vec4<Number>();
+    var sum1 = vec4<Number>();
+    var sum2 = vec4<Number>();
+    var sum3 = vec4<Number>();
+    let own_column = lane % 16u;
+    let own_row = lane / 16u;
+    let end = min((slice + 1u) * params.slice, params.depth);
+    for (var start = slice * params.slice; start < end; start += DEPTH) {
+        var x = vec4<Number>();
+        var y = vec4<Number>();
+        let xk = start + left_k;
+        let yk = start + right_k;
+        if xk < end {
+            x = vec4<Number>(left(row0, xk), left(row1, xk), left(row2, xk), left(row3, xk));
+        }
+        if yk < end {
+            y = vec4<Number>(right(column0, yk), right(column1, yk), right(column2, yk), right(column3, yk));
+        }
+        left_tile[left_k * QUADS + left_quad] = x;
+        right_tile[right_k * QUADS + right_quad] = y;
+        workgroupBarrier();
+        for (var k = 0u; k < DEPTH; k++) {
+            let a = left_tile[k * QUADS + own_row];
+            let b = right_tile[k * QUADS + own_column];
+            sum0 = multiply_add(vec4<Number>(a.x), b, sum0);
+            sum1 = multiply_add(vec4<Number>(a.y), b, sum1);
+            sum2 = multiply_add(vec4<Number>(a.z), b, sum2);
+            sum3 = multiply_add(vec4<Number>(a.w), b, sum3);
+        }
+        workgroupBarrier();
+    }
+    if slice < params.slices {
+        let row = tile_row + own_row * 4u;
+        let column = tile_column + own_column * 4u;
+        store(batch, slice, row, column, sum0);
+        store(batch, slice, row + 1u, column, sum1);
+        store(batch, slice, row + 2u, column, sum2);
+        store(batch, slice, row + 3u, column, sum3);
+    }
+}

@@ -1,0 +1,65 @@
+// The largest or smallest element and its position, with one invocation per output.
+
+alias Number = f32;
+
+//{ interface
+struct Params {
+    outputs: u32,
+    length: u32,
+    stride: u32,
+}
+
+// Where the first element of an output lies.
+fn outer(index: u32) -> u32 {
+    return index * params.length;
+}
+
+// How far from it element `index` lies.
+fn inner(index: u32) -> u32 {
+    return index * params.stride;
+}
+//}
+
+@group(0) @binding(0) var<storage, read> input: array<Number>;
+@group(0) @binding(1) var<storage, read_write> values: array<Number>;
+@group(0) @binding(2) var<storage, read_write> positions: array<u32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+override threads: u32 = 64;
+
+//{ beats
+// Whether x wins over y; equal ones do not. NaN wins over numbers.
+fn beats(x: Number, y: Number) -> bool {
+    return x > y || (is_nan(x) && !is_nan(y));
+}
+//}
+
+//{ nan
+fn is_nan(x: Number) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+//}
+
+@compute @workgroup_size(threads)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let item = (group.y * groups.x + group.x) * threads + lane;
+    if item >= params.outputs {
+        return;
+    }
+    let base = outer(item);
+    var best = input[base];
+    var position = 0u;
+    for (var at = 1u; at < params.length; at++) {
+        let value = input[base + inner(at)];
+        if beats(value, best) {
+            best = value;
+            position = at;
+        }
+    }
+    values[item] = best;
+    positions[item] = position;
+}

@@ -1,0 +1,84 @@
+// The largest or smallest element and its position, with a workgroup per output.
+
+alias Number = f32;
+
+//{ interface
+struct Params {
+    outputs: u32,
+    length: u32,
+    stride: u32,
+}
+
+// Where the first element of an output lies.
+fn outer(index: u32) -> u32 {
+    return index * params.length;
+}
+
+// How far from it element `index` lies.
+fn inner(index: u32) -> u32 {
+    return index * params.stride;
+}
+//}
+
+@group(0) @binding(0) var<storage, read> input: array<Number>;
+@group(0) @binding(1) var<storage, read_write> values: array<Number>;
+@group(0) @binding(2) var<storage, read_write> positions: array<u32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+override threads: u32 = 256;
+
+var<workgroup> part_values: array<Number, threads>;
+var<workgroup> part_positions: array<u32, threads>;
+
+//{ beats
+// Whether x wins over y; equal ones do not. NaN wins over numbers.
+fn beats(x: Number, y: Number) -> bool {
+    return x > y || (is_nan(x) && !is_nan(y));
+}
+//}
+
+//{ nan
+fn is_nan(x: Number) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+//}
+
+@compute @workgroup_size(threads)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let item = group.y * groups.x + group.x;
+    let live = item < params.outputs;
+    let base = outer(select(0u, item, live));
+    // Invocations beyond the last element repeat it: it changes nothing.
+    var position = min(lane, params.length - 1u);
+    var best = input[base + inner(position)];
+    for (var at = lane + threads; at < params.length; at += threads) {
+        let value = input[base + inner(at)];
+        if beats(value, best) {
+            best = value;
+            position = at;
+        }
+    }
+    part_values[lane] = best;
+    part_positions[lane] = position;
+    for (var reach = threads / 2u; reach > 0u; reach /= 2u) {
+        workgroupBarrier();
+        if lane < reach {
+            let value = part_values[lane + reach];
+            let other = part_positions[lane + reach];
+            if beats(value, best) || (!beats(best, value) && other < position) {
+                best = value;
+                position = other;
+                part_values[lane] = best;
+                part_positions[lane] = position;
+            }
+        }
+    }
+    if live && lane == 0u {
+        values[item] = best;
+        positions[item] = position;
+    }
+}

@@ -1,0 +1,62 @@
+// A matrix product of strided windows. The generator puts the batch axes in `left_batch` and `right_batch`.
+
+alias Number = f32;
+
+//{ interface
+struct Params {
+    rows: u32,
+    columns: u32,
+    depth: u32,
+    batches: u32,
+    slices: u32,
+    slice: u32,
+    left_row: u32,
+    left_k: u32,
+    right_k: u32,
+    right_column: u32,
+    left_offset: u32,
+    right_offset: u32,
+}
+
+fn left_batch(batch: u32) -> u32 {
+    return params.left_offset;
+}
+
+fn right_batch(batch: u32) -> u32 {
+    return params.right_offset;
+}
+//}
+
+@group(0) @binding(0) var<storage, read> input0: array<Number>;
+@group(0) @binding(1) var<storage, read> input1: array<Number>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+//{ operands
+struct Row {
+    at: u32,
+}
+
+struct Column {
+    at: u32,
+}
+
+fn left_row(batch: u32, row: u32) -> Row {
+    return Row(left_batch(batch) + row * params.left_row);
+}
+
+fn left(row: Row, k: u32) -> Number {
+    return input0[row.at + k * params.left_k];
+}
+
+fn right_column(batch: u32, column: u32) -> Column {
+    return Column(right_batch(batch) + column * params.right_column);
+}
+
+fn right(column: Column, k: u32) -> Number {
+    return input1[column.at + k * params.right_k];
+}
+
+fn destination(batch: u32, row: u32, column: u32) -> u32 {
+    return (batch * params.rows + row) * params.columns + column;
+}
+//}
