@@ -25,11 +25,11 @@ crate::elementwise! {
     /// The tangent.
     pub real TAN: tan(x) -> y { x.tan() } "tan(x)" { OUTPUTS, g => g * (y.square() + 1.0) }
     /// The inverse sine.
-    pub real ASIN: asin(x) -> y { x.asin() } "asin(x)" { INPUTS, g => g / (1.0 - x.square()).sqrt() }
+    pub real ASIN: asin(x) -> y { x.asin() } "asin_real(x)" { INPUTS, g => g / (1.0 - x.square()).sqrt() }
     /// The inverse cosine.
-    pub real ACOS: acos(x) -> y { x.acos() } "acos(x)" { INPUTS, g => -(g / (1.0 - x.square()).sqrt()) }
+    pub real ACOS: acos(x) -> y { x.acos() } "acos_real(x)" { INPUTS, g => -(g / (1.0 - x.square()).sqrt()) }
     /// The inverse tangent.
-    pub real ATAN: atan(x) -> y { x.atan() } "atan(x)" { INPUTS, g => g / (x.square() + 1.0) }
+    pub real ATAN: atan(x) -> y { x.atan() } "atan_real(x)" { INPUTS, g => g / (x.square() + 1.0) }
     /// The hyperbolic sine.
     pub real SINH: sinh(x) -> y { x.sinh() } "sinh(x)" { INPUTS, g => g * x.cosh() }
     /// The hyperbolic cosine.
@@ -61,7 +61,7 @@ crate::elementwise! {
     /// `-x`.
     pub number NEG: neg(x) -> y { x.negated() } "-x" | "negate_TYPE(x)" { NOTHING, g => -g }
     /// The magnitude; its gradient at 0 is 0.
-    pub number ABS: abs(x) -> y { x.magnitude() } "abs(x)" { INPUTS, g => g * x.sign() }
+    pub number ABS: abs(x) -> y { x.magnitude() } "abs(x)" | "abs_TYPE(x)" { INPUTS, g => g * x.sign() }
     /// -1, 0 or 1; NaN for NaN. Its gradient is zero, as in PyTorch.
     pub number SIGN: sign(x) -> y { x.signum_or_zero() } "sign_TYPE(x)" { NOTHING, g => g.zeros_like() }
     /// The larger of `x` and 0; its gradient at 0 is 0.
@@ -95,7 +95,7 @@ crate::elementwise! {
         BOTH, g => (g * z * x.pow(z - 1.0), x.eq(0.0).where_(0.0, g * y * x.log()))
     }
     /// The angle of the point (`y`, `x`), in -pi to pi.
-    pub real ATAN2: atan2(x, z) -> y { x.atan2(z) } "atan2(x, y)" {
+    pub real ATAN2: atan2(x, z) -> y { x.atan2(z) } "atan2_real(x, y)" {
         INPUTS, g => { let r = g / (x.square() + z.square()); (&r * z, -(&r * x)) }
     }
     /// Whether they are equal.
