@@ -82,7 +82,8 @@ fn pow_real(x: f32, y: f32) -> f32 {
         }
         return select(product, 1.0 / product, y < 0.0);
     }
-    let power = pow(abs(x), y);
+    // 1 to an infinite power would be the exponential of 0 times infinity.
+    let power = select(pow(abs(x), y), 1.0, abs(x) == 1.0);
     if (bitcast<u32>(x) >> 31u) == 0u {
         return power;
     }
@@ -91,4 +92,72 @@ fn pow_real(x: f32, y: f32) -> f32 {
     }
     let odd = abs(y) < 16777216.0 && (u32(abs(y)) & 1u) != 0u;
     return select(power, -power, odd);
+}
+
+// The inverse functions of the angle, within a few ulp: drivers are off by as much as 2^-11. Polynomials from Cephes.
+
+// asin for |x| <= 1/2.
+fn asin_half(x: f32) -> f32 {
+    let z = x * x;
+    var sum = 4.2163199048e-2;
+    sum = fma(sum, z, 2.4181311049e-2);
+    sum = fma(sum, z, 4.5470025998e-2);
+    sum = fma(sum, z, 7.4953002686e-2);
+    sum = fma(sum, z, 1.6666752422e-1);
+    return fma(sum * z, x, x);
+}
+
+fn asin_real(x: f32) -> f32 {
+    if abs(x) <= 0.5 {
+        return asin_half(x);
+    }
+    let y = 1.5707963 - 2.0 * asin_half(sqrt((1.0 - abs(x)) * 0.5));
+    return select(y, -y, x < 0.0);
+}
+
+fn acos_real(x: f32) -> f32 {
+    if abs(x) <= 0.5 {
+        return 1.5707963 - asin_half(x);
+    }
+    let y = 2.0 * asin_half(sqrt((1.0 - abs(x)) * 0.5));
+    return select(y, 3.1415927 - y, x < 0.0);
+}
+
+// atan for 0 <= x <= 1.
+fn atan_unit(x: f32) -> f32 {
+    let far = x > 0.41421356;
+    let t = select(x, (x - 1.0) / (x + 1.0), far);
+    let z = t * t;
+    var sum = 8.05374449538e-2;
+    sum = fma(sum, z, -1.38776856032e-1);
+    sum = fma(sum, z, 1.99777106478e-1);
+    sum = fma(sum, z, -3.33329491539e-1);
+    let y = fma(sum * z, t, t);
+    return select(y, y + 0.78539816, far);
+}
+
+fn atan_real(x: f32) -> f32 {
+    let t = abs(x);
+    if is_nan_f32(x) {
+        return x;
+    }
+    let y = select(atan_unit(min(t, 1.0)), 1.5707963 - atan_unit(1.0 / max(t, 1.0)), t > 1.0);
+    return select(y, -y, x < 0.0);
+}
+
+// The angle of the point (x, y), with the signs of zeros and infinities as in C.
+fn atan2_real(y: f32, x: f32) -> f32 {
+    if is_nan_f32(x) || is_nan_f32(y) {
+        return nan_f32();
+    }
+    let a = abs(y);
+    let b = abs(x);
+    var t = min(a, b) / max(a, b);
+    if a == b {
+        t = select(1.0, 0.0, a == 0.0);
+    }
+    var angle = atan_unit(t);
+    angle = select(angle, 1.5707963 - angle, a > b);
+    angle = select(angle, 3.1415927 - angle, (bitcast<u32>(x) >> 31u) != 0u);
+    return select(angle, -angle, (bitcast<u32>(y) >> 31u) != 0u);
 }

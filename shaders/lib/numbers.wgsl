@@ -83,6 +83,15 @@ fn sign_u32(x: u32) -> u32 {
     return min(x, 1u);
 }
 
+// The magnitude, wrapping.
+fn abs_i32(x: i32) -> i32 {
+    return select(x, negate_i32(x), x < 0);
+}
+
+fn abs_u32(x: u32) -> u32 {
+    return x;
+}
+
 // -x, wrapping.
 fn negate_i32(x: i32) -> i32 {
     return bitcast<i32>(~bitcast<u32>(x) + 1u);
@@ -117,6 +126,15 @@ fn modulo_u32(x: u32, y: u32) -> u32 {
     return select(x % max(y, 1u), 0u, y == 0u);
 }
 
+// x - q * y with few roundings, also where the hardware does not fuse: the halves' products are exact.
+fn subtract_product_f32(x: f32, q: f32, y: f32) -> f32 {
+    let q1 = bitcast<f32>(bitcast<u32>(q) & 0xfffff000u);
+    let y1 = bitcast<f32>(bitcast<u32>(y) & 0xfffff000u);
+    let q2 = q - q1;
+    let y2 = y - y1;
+    return ((x - q1 * y1) - q1 * y2 - q2 * y1) - q2 * y2;
+}
+
 // The remainder with the sign of y; exact while the quotient is below 2^24.
 fn modulo_f32(x: f32, y: f32) -> f32 {
     if !is_finite_f32(x) || is_nan_f32(y) || y == 0.0 {
@@ -124,7 +142,7 @@ fn modulo_f32(x: f32, y: f32) -> f32 {
     }
     var rest = x;
     if is_finite_f32(y) {
-        rest = fma(-trunc(x / y), y, x);
+        rest = subtract_product_f32(x, trunc(x / y), y);
         // The rounded quotient may be one too far from zero, or one short.
         if rest != 0.0 && (rest < 0.0) != (x < 0.0) {
             rest += select(-abs(y), abs(y), x >= 0.0);
@@ -137,7 +155,7 @@ fn modulo_f32(x: f32, y: f32) -> f32 {
 
 fn modulo_f64(x: f64, y: f64) -> f64 {
     var rest = x;
-    if is_finite_f64(y) || !is_finite_f64(x) {
+    if is_finite_f64(y) || is_nan_f64(y) || !is_finite_f64(x) {
         rest = fma(-trunc(x / y), y, x);
         if rest != f64(0.0) && (rest < f64(0.0)) != (x < f64(0.0)) {
             rest += select(-abs(y), abs(y), x >= f64(0.0));

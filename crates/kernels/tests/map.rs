@@ -54,6 +54,7 @@ fn every_row_in_f32_agrees_with_the_cpu() {
     let mut dice = Dice::new();
     let mut values = edges();
     values.extend((0..40).map(|_| dice.float() * 4.0));
+    let mut wrong = Vec::new();
     for gpu in gpus() {
         let name = &gpu.describe().name;
         for row in ROWS.iter().filter(|row| row.dtypes.contains(&DType::F32)) {
@@ -68,7 +69,9 @@ fn every_row_in_f32_agrees_with_the_cpu() {
             if row.to_bool {
                 let (found, expected) = (row_on_gpu::<f32, bool>(gpu, row, &args), on_cpu::<f32, bool>(row, &args));
                 for at in 0..found.len() {
-                    assert_eq!(found[at], expected[at], "{name}: {}{:?}", row.name, of(at));
+                    if found[at] != expected[at] {
+                        wrong.push(format!("{name}: {}{:?} is {}", row.name, of(at), found[at]));
+                    }
                 }
                 continue;
             }
@@ -77,15 +80,24 @@ fn every_row_in_f32_agrees_with_the_cpu() {
             for at in 0..found.len() {
                 let (found, expected) = (found[at], expected[at]);
                 // Drivers may answer anything for a tangent or sine of a huge angle.
-                let huge = of(at).iter().any(|x| x.abs() > 1e4) && ["sin", "cos", "tan", "remainder"].contains(&row.name);
+                let huge = match row.name {
+                    "sin" | "cos" | "tan" => of(at)[0].abs() > 1e4,
+                    "remainder" => (of(at)[0] / of(at)[1]).abs() > 1e7,
+                    _ => false,
+                };
                 let (f, e) = (f64::from(found), f64::from(expected));
-                let close = (f - e).abs() <= 3e-4 * e.abs().max(1e-2) || (f.is_nan() && e.is_nan()) || f == e;
+                // A power is the exponential of a product, whose rounding grows with it.
+                let steep = if row.name == "pow" { 1.0 + e.abs().max(1e-30).ln().abs() / 8.0 } else { 1.0 };
+                let close = (f - e).abs() <= steep * 4e-6 * e.abs().max(0.3) || (f.is_nan() && e.is_nan()) || f == e;
                 // Numbers too small or too large for an f32's normal range may become 0 or infinite.
                 let range = e.abs() < 1.2e-38 && f.abs() < 1.2e-38 || e.abs() > 1e38 && f.abs() > 1e38 && f * e > 0.0;
-                assert!(close || huge || range, "{name}: {}{:?} is {found}, not {expected}", row.name, of(at));
+                if !(close || huge || range) {
+                    wrong.push(format!("{name}: {}{:?} is {found}, not {expected}", row.name, of(at)));
+                }
             }
         }
     }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -154,7 +166,7 @@ fn logic_and_f64_rows_agree_with_the_cpu() {
             for at in 0..found.len() {
                 let of: Vec<_> = args.iter().map(|arg| arg[at]).collect();
                 let (f, e) = (found[at], expected[at]);
-                let huge = row.name == "remainder" && of.iter().any(|x| x.abs() > 1e4);
+                let huge = row.name == "remainder" && (of[0] / of[1]).abs() > 1e4;
                 let close = (f - e).abs() <= 1e-12 * e.abs() || (f.is_nan() && e.is_nan()) || f == e || huge;
                 assert!(close, "{name}: {}{of:?} is {f}, not {e}", row.name);
             }
