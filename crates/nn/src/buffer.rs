@@ -57,7 +57,11 @@ impl Buffer {
             // It failed before: a next value that is made from it fails by itself, any other may take its place.
             Err(_) => Ok(()),
         };
-        let next = match settled.and_then(|()| self.checked(next(&value))) {
+        let next = match settled {
+            Ok(()) => self.checked(next(&value)),
+            Err(error) => Err(error),
+        };
+        let next = match next {
             Ok(next) => next.detach(),
             Err(error) => Tensor::from_error(error, value.device()),
         };

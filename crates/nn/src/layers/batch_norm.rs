@@ -81,16 +81,28 @@ impl Layer for BatchNorm2d {
     #[track_caller]
     fn forward(&self, input: &Tensor) -> Tensor {
         self.scope.run(|| {
-            let Ok(shape) = input.try_shape() else { return input.clone() };
-            let channels = self.running_mean.tensor();
-            let refuse = |message| refuse("batch_norm", ErrorKind::Shape, message, input, &[&channels]);
-            let [n, c, h, w] = shape[..] else { return refuse("takes [n, channels, h, w]") };
-            // Without this look, one channel would broadcast to all.
-            if self.running_mean.meta().is_ok_and(|meta| meta.shape[..] != [c]) {
-                return refuse("the channels are not those of the running statistics");
+            let Ok(meta) = input.meta() else { return input.clone() };
+            let refuse = |kind, message| refuse("batch_norm", kind, message, input, &[&self.running_mean.tensor()]);
+            let [n, c, h, w] = meta.shape[..] else {
+                return refuse(ErrorKind::Shape, "takes [n, channels, h, w]");
+            };
+            // Without this look one channel would broadcast to all, and a wrong dtype would end up in the statistics.
+            match self.running_mean.meta() {
+                Ok(own) if own.shape[..] != [c] => {
+                    return refuse(ErrorKind::Shape, "the channels are not those of the running statistics");
+                }
+                Ok(own) if own.dtype != meta.dtype => {
+                    return refuse(
+                        ErrorKind::DType,
+                        "the dtype is not that of the running statistics; cast one of them",
+                    );
+                }
+                _ => {}
             }
             let normal = match self.mode.is_training() {
-                true if n * h * w < 2 => return refuse("one number for each channel has no variance to train with"),
+                true if n * h * w < 2 => {
+                    return refuse(ErrorKind::Shape, "one number for each channel has no variance to train with");
+                }
                 true => self.by_batch(input, n * h * w),
                 false => self.by_running(input),
             };
