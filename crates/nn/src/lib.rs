@@ -3,8 +3,6 @@
 //! A model is a struct whose fields are layers or other models; [`Module`], which a derive implements, finds the
 //! [`Param`]s and [`Buffer`]s in it by name. A [`Layer`] is a module with a `forward` from one tensor to one tensor.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic"))]
-
 // The derive names this crate by its outside name, here as well.
 extern crate self as wgrad_nn;
 

@@ -12,6 +12,30 @@ use wgrad_tensor::{Device, Result, Tensor};
 /// Derive it: `#[derive(Module)]` visits every field; plain data (numbers, strings) is skipped, and so is a field
 /// marked `#[module(skip)]`. Names are the paths of fields, `blocks.3.attention.weight`, as in PyTorch.
 ///
+/// ```
+/// # use wgrad_nn::{Linear, Module, Param};
+/// #[derive(Module)]
+/// struct Model {
+///     layers: Vec<Linear>,
+///     gain: Option<Param>,
+///     width: usize,
+/// }
+/// ```
+///
+/// A field that is neither plain data nor a module is a compile error, so that no parameter is lost in silence:
+///
+/// ```compile_fail
+/// # use wgrad_nn::{Linear, Module};
+/// struct Forgotten {
+///     layer: Linear,
+/// }
+///
+/// #[derive(Module)]
+/// struct Model {
+///     inner: Forgotten,
+/// }
+/// ```
+///
 /// All methods take `&self`: parameters are shared cells.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Module`",
