@@ -37,12 +37,8 @@ fn strided(array: &Array, dtype: DType, device: &Device) -> Tensor {
     let rank = array.shape.len();
     let reversed: Vec<usize> = array.shape.iter().rev().map(|size| size + 2).collect();
     let larger = Array::from_fn(&reversed, |p| {
-        let inside: Option<Vec<usize>> = p
-            .iter()
-            .rev()
-            .zip(&array.shape)
-            .map(|(&at, &size)| (1..=size).contains(&at).then(|| size - at))
-            .collect();
+        let inside: Option<Vec<usize>> =
+            p.iter().rev().zip(&array.shape).map(|(&at, &size)| (1..=size).contains(&at).then(|| size - at)).collect();
         inside.map_or(0.0, |inside| array.at(&inside))
     });
     let order: Vec<isize> = (0..rank as isize).rev().collect();
@@ -92,7 +88,13 @@ fn values_on_every_device() -> wgrad::Result<()> {
             }
         }
         let ops: BTreeSet<_> = samples.iter().map(|sample| sample.op).collect();
-        println!("{device}: {} ops, {} samples, largest error {:.2e} ({})", ops.len(), 2 * samples.len(), largest.0, largest.1);
+        println!(
+            "{device}: {} ops, {} samples, largest error {:.2e} ({})",
+            ops.len(),
+            2 * samples.len(),
+            largest.0,
+            largest.1
+        );
         assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     }
     Ok(())

@@ -21,16 +21,28 @@ pub mod device;
 pub use wgrad_autograd as autograd;
 pub use wgrad_data as data;
 pub use wgrad_io as io;
-pub use wgrad_nn as nn;
 pub use wgrad_optim as optim;
 pub use wgrad_tensor as tensor;
 pub use wgrad_tensor::{
     DType, Device, Element, Error, ErrorKind, Result, Scalar, Shape, Tensor, elementwise, eval_all, no_grad,
 };
 
+/// Layers, and what models are made of.
+pub mod nn {
+    pub use wgrad_nn::facade::Module;
+    pub use wgrad_nn::*;
+}
+
 /// What most programs need.
 pub mod prelude {
+    pub use crate::data::{DataLoader, Dataset};
     pub use crate::device;
+    pub use crate::io::SaveLoad;
+    pub use crate::nn::{
+        AvgPool2d, BatchNorm2d, Conv2d, Dropout, Embedding, Flatten, Layer, LayerNorm, Linear, MaxPool2d, Module,
+        Param, Sequential,
+    };
+    pub use crate::optim::{Adam, AdamW, Schedule, Sgd, clip_grad_norm};
     pub use wgrad_autograd::{Backward, Gradients, grad, value_and_grad};
     pub use wgrad_tensor::{DType, Device, Tensor, no_grad};
 }
