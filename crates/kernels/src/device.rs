@@ -15,6 +15,18 @@ use wgrad_plan::{Backend, Plan};
 use wgrad_tensor::device::{BoxFuture, Buffer, Description};
 use wgrad_tensor::error::{ErrorKind, Result};
 
+/// How work is shared out among invocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tuning {
+    /// As fits the adapter's kind.
+    #[default]
+    Auto,
+    /// Many invocations that share work through workgroup memory.
+    Hardware,
+    /// Few invocations that each work alone: for a CPU that plays the GPU.
+    Software,
+}
+
 /// A GPU that runs plans. Cloning shares it.
 #[derive(Clone)]
 pub struct Gpu(Arc<Engine>);
@@ -43,14 +55,14 @@ impl Gpu {
     /// `NoAdapter`, with a list of what there is, where none answers to `choice`; `Device` where it does not open.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &Choice) -> Result<Gpu> {
-        pollster::block_on(Gpu::open_async(choice))
+        pollster::block_on(Gpu::open_async(choice, Tuning::Auto))
     }
 
     /// The asynchronous form of `open`, and the only one in a browser.
     ///
     /// # Errors
     /// `NoAdapter`, with a list of what there is, where none answers to `choice`; `Device` where it does not open.
-    pub async fn open_async(choice: &Choice) -> Result<Gpu> {
+    pub async fn open_async(choice: &Choice, tuning: Tuning) -> Result<Gpu> {
         let (adapter, raw) = adapter::choose(choice).await?;
         let limits = raw.limits();
         let descriptor = wgpu::DeviceDescriptor {
@@ -78,7 +90,11 @@ impl Gpu {
             max_buffer: adapter.max_buffer,
             max_bindings: adapter.max_bindings,
         };
-        let software = adapter.kind == "software gpu";
+        let software = match tuning {
+            Tuning::Auto => adapter.kind == "software gpu",
+            Tuning::Hardware => false,
+            Tuning::Software => true,
+        };
         let order = Mutex::new(());
         let engine =
             Engine { device, queue, description, software, limits, memory, pipelines, journal, counters, order };

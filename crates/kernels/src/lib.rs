@@ -21,5 +21,5 @@ mod stats;
 pub use adapter::{Adapter, Choice, adapters_async};
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
-pub use device::Gpu;
+pub use device::{Gpu, Tuning};
 pub use stats::Stats;

@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::panic::Location;
 use std::sync::OnceLock;
-use wgrad_kernels::{Choice, Gpu, adapters};
+use wgrad_kernels::{Choice, Gpu, Tuning, adapters};
 use wgrad_plan::{Backend, Instruction, Operand, Origin, Plan, Program, Step, ValueId, Work};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
@@ -23,11 +23,12 @@ pub fn gpus() -> &'static [Gpu] {
         if found.is_empty() {
             println!("SKIPPED: this system shows no adapter, so nothing ran on a GPU");
         }
-        let open = |adapter: &wgrad_kernels::Adapter| {
-            println!("on {adapter}");
-            Gpu::open(&Choice::Index(adapter.index)).unwrap()
+        // Every adapter runs both forms of every kernel.
+        let open = |adapter: &wgrad_kernels::Adapter, tuning| {
+            println!("on {adapter}, {tuning:?}");
+            pollster::block_on(Gpu::open_async(&Choice::Index(adapter.index), tuning)).unwrap()
         };
-        found.iter().map(open).collect()
+        found.iter().flat_map(|adapter| [Tuning::Hardware, Tuning::Software].map(|tuning| open(adapter, tuning))).collect()
     })
 }
 

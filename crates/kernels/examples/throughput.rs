@@ -1,0 +1,116 @@
+//! How fast the best adapter runs common steps: `cargo run --release -p wgrad-kernels --example throughput`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement stops where something fails")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::*;
+use std::time::Instant;
+use wgrad_kernels::{Choice, Gpu};
+use wgrad_plan::{Backend, Instruction};
+use wgrad_tensor::dtype::DType;
+use wgrad_tensor::op::{Map, Reduction, Window2d};
+use wgrad_tensor::ops::table::{ADD, EXP};
+
+fn time(gpu: &Gpu, name: &str, build: &Build, work: f64, unit: &str) {
+    let inputs: Vec<_> = build
+        .0
+        .inputs
+        .iter()
+        .map(|&value| gpu.upload(&vec![0; build.0.values[value].bytes()]).unwrap())
+        .collect();
+    let once = || {
+        let start = Instant::now();
+        let outputs = gpu.run(&build.0, &inputs).unwrap();
+        pollster::block_on(gpu.sync()).unwrap();
+        drop(outputs);
+        start.elapsed().as_secs_f64()
+    };
+    let first = once();
+    let mut times: Vec<f64> = (0..7).map(|_| once()).collect();
+    times.sort_by(f64::total_cmp);
+    let median = times[3];
+    println!("{name:32} {:9.3} ms (first {:7.1})  {:8.2} {unit}", median * 1e3, first * 1e3, work / median / 1e9);
+}
+
+fn main() {
+    let gpu = Gpu::open(&Choice::Best).unwrap();
+    println!("{}", gpu.describe().name);
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let wanted = |name: &str| name.contains(&only);
+
+    for n in [64, 256, 512, 1024, 2048] {
+        let name = format!("matmul {n}");
+        for (turned, name) in [(false, name.clone()), (true, name + " transposed")] {
+            if !wanted(&name) {
+                continue;
+            }
+            let mut build = Build::default();
+            let (x, y) = (build.input(&[n, n], DType::F32), build.input(&[n, n], DType::F32));
+            let y = if turned { window(&y, &[n, n], &[1, n as isize], 0) } else { y };
+            build.op(TestOp::Matmul, vec![x, y], &[n, n], DType::F32);
+            time(&gpu, &name, &build, 2.0 * (n as f64).powi(3), "GFLOP/s");
+        }
+    }
+    for (m, k, n) in [(64, 9216, 128), (64, 128, 10), (128, 64, 9216), (1, 4096, 4096)] {
+        let name = format!("matmul {m}x{k}x{n}");
+        if wanted(&name) {
+            let mut build = Build::default();
+            let (x, y) = (build.input(&[m, k], DType::F32), build.input(&[k, n], DType::F32));
+            build.op(TestOp::Matmul, vec![x, y], &[m, n], DType::F32);
+            time(&gpu, &name, &build, 2.0 * (m * k * n) as f64, "GFLOP/s");
+        }
+    }
+    let window = Window2d { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 };
+    for (images, channels, size, outs) in [(64, 1, 28, 32), (64, 32, 26, 64)] {
+        let (out, input) = ([images, outs, size - 2, size - 2], [images, channels, size, size]);
+        let weight = [outs, channels, 3, 3];
+        let work = 2.0 * (out.iter().product::<usize>() * channels * 9) as f64;
+        for (op, first, second, result, kind) in [
+            (TestOp::Conv2d(window), input, weight, out, "conv"),
+            (TestOp::Conv2dInput(window), out, weight, input, "conv input"),
+            (TestOp::Conv2dWeight(window), out, input, weight, "conv weight"),
+        ] {
+            let name = format!("{kind} {channels}->{outs} {size}");
+            if wanted(&name) {
+                let mut build = Build::default();
+                let operands = vec![build.input(&first, DType::F32), build.input(&second, DType::F32)];
+                build.op(op, operands, &result, DType::F32);
+                time(&gpu, &name, &build, work, "GFLOP/s");
+            }
+        }
+    }
+    for (shape, axes) in [([4096, 4096], vec![0, 1]), ([4096, 1024], vec![1]), ([4096, 1024], vec![0])] {
+        let name = format!("sum {shape:?} over {axes:?}");
+        if wanted(&name) {
+            let mut build = Build::default();
+            let x = build.input(&shape, DType::F32);
+            let kept: Vec<usize> = (0..2).map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] }).collect();
+            build.op(TestOp::Reduce(Reduction::Sum, axes), vec![x], &kept, DType::F32);
+            time(&gpu, &name, &build, (shape[0] * shape[1] * 4) as f64, "GB/s");
+        }
+    }
+    for (name, map) in [("add 4M", &ADD), ("exp 4M", &EXP)] {
+        if wanted(name) {
+            let count = 4 << 20;
+            let mut build = Build::default();
+            let operands: Vec<_> = (0..map.arity).map(|_| build.input(&[count], DType::F32)).collect();
+            let mut code: Vec<_> = (0..map.arity).map(|i| Instruction::Load(i, DType::F32)).collect();
+            let arity = map.arity;
+            code.push(compute(Map::Row(map), &(0..arity).collect::<Vec<_>>(), DType::F32, &[]));
+            build.map(&[count], code, &[arity], operands);
+            time(&gpu, name, &build, (count * 4 * (arity + 1)) as f64, "GB/s");
+        }
+    }
+    if wanted("empty") {
+        let mut build = Build::default();
+        let mut x = build.input(&[64], DType::F32);
+        for _ in 0..100 {
+            let code = vec![Instruction::Load(0, DType::F32), compute(Map::Row(&EXP), &[0], DType::F32, &[])];
+            build.map(&[64], code, &[1], vec![x]);
+            x = build.whole(build.0.values.len() - 1);
+        }
+        time(&gpu, "100 empty steps", &build, 100.0, "G steps/s");
+    }
+}
