@@ -8,10 +8,14 @@
 
 mod collate;
 mod dataset;
+mod digit;
 mod loader;
 mod prefetch;
 mod rng;
+mod synthetic;
 
 pub use collate::Collate;
 pub use dataset::{Dataset, InMemory, Map, Part, Subset};
+pub use digit::{Batch, BatchDigits, Digit, PIXELS, SIDE, half_blocks};
 pub use loader::{DataLoader, Epoch};
+pub use synthetic::SyntheticDigits;
