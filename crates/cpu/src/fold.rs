@@ -1,7 +1,7 @@
 //! Summing overlapping windows back to where they came from.
 
 use crate::map::unsupported;
-use crate::simd::vectorised;
+use crate::simd::{Kernel, vectorised};
 use crate::step::Job;
 use crate::threads::{self, TASK};
 use wgrad_tensor::dtype::DType;
@@ -42,30 +42,41 @@ fn of<T: Number>(windows: &Windows, job: &mut Job<'_>) -> Result<(), Problem> {
     threads::chunks(out, slabs * slab, |task, out| {
         for (i, out) in out.chunks_mut(slab).enumerate() {
             let i = task * slabs + i;
-            vectorised(add_windows, (&elements[i * taken..(i + 1) * taken], out, inner, windows));
+            vectorised(Slab { elements: &elements[i * taken..(i + 1) * taken], out, inner, windows });
         }
     });
     Ok(())
 }
 
-#[inline(always)]
-fn add_windows<T: Number>((elements, out, inner, windows): (&[T], &mut [T], usize, &Windows)) {
-    let &Windows { size, step, dilation, .. } = windows;
-    if inner == 1 && step == size && dilation == 1 {
-        // Windows that lie side by side are already in order.
-        out[..elements.len()].copy_from_slice(elements);
-        out[elements.len()..].fill(T::of(0.0));
-        return;
-    }
-    out.fill(T::of(0.0));
-    if inner == 0 || size == 0 {
-        return;
-    }
-    for (o, window) in elements.chunks_exact(inner * size).enumerate() {
-        for k in 0..size {
-            let start = (o * step + k * dilation) * inner;
-            for (out, x) in out[start..start + inner].iter_mut().zip(window.chunks_exact(size)) {
-                *out = out.plus(x[k]);
+/// One index of the axes before the folded one.
+struct Slab<'a, T> {
+    elements: &'a [T],
+    out: &'a mut [T],
+    inner: usize,
+    windows: &'a Windows,
+}
+
+impl<T: Number> Kernel for Slab<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Slab { elements, out, inner, windows: &Windows { size, step, dilation, .. } } = self;
+        if inner == 1 && step == size && dilation == 1 {
+            // Windows that lie side by side are already in order.
+            out[..elements.len()].copy_from_slice(elements);
+            out[elements.len()..].fill(T::of(0.0));
+            return;
+        }
+        out.fill(T::of(0.0));
+        if inner == 0 || size == 0 {
+            return;
+        }
+        for (o, window) in elements.chunks_exact(inner * size).enumerate() {
+            for k in 0..size {
+                let start = (o * step + k * dilation) * inner;
+                for (out, x) in out[start..start + inner].iter_mut().zip(window.chunks_exact(size)) {
+                    *out = out.plus(x[k]);
+                }
             }
         }
     }

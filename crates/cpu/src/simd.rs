@@ -1,19 +1,27 @@
-//! Plain loops, compiled once for each instruction set and chosen when they run.
+//! Loops that are compiled once for each set of vector instructions, and chosen when they run.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Calls `f` with the best instructions of this machine.
-///
-/// `f` must be a function marked `#[inline(always)]`: only what is inlined here is compiled for those instructions.
+/// A loop with its arguments.
+pub trait Kernel {
+    /// What it gives.
+    type Output;
+
+    /// Runs it. Mark it `#[inline(always)]`, and what it calls: only what is inlined is compiled for the instructions
+    /// at hand.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs a loop with the best instructions of this machine.
 #[inline]
-pub fn vectorised<A, R>(f: impl FnOnce(A) -> R, args: A) -> R {
-    struct Call<F, A>(F, A);
-    impl<A, R, F: FnOnce(A) -> R> WithSimd for Call<F, A> {
-        type Output = R;
+pub fn vectorised<K: Kernel>(kernel: K) -> K::Output {
+    struct Run<K>(K);
+    impl<K: Kernel> WithSimd for Run<K> {
+        type Output = K::Output;
         #[inline(always)]
-        fn with_simd<S: Simd>(self, _simd: S) -> R {
-            (self.0)(self.1)
+        fn with_simd<S: Simd>(self, _simd: S) -> K::Output {
+            self.0.run()
         }
     }
-    Arch::new().dispatch(Call(f, args))
+    Arch::new().dispatch(Run(kernel))
 }

@@ -114,41 +114,88 @@ impl IntoGradients for (crate::Tensor, crate::Tensor, crate::Tensor) {
     }
 }
 
-/// Runs `f` over a block of one input.
-pub fn each1<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(T) -> R) {
-    let (Some(x), Ok(out)) = (slice(inputs, 0), bytemuck::try_cast_slice_mut::<u8, R>(out)) else { return };
-    pulp::Arch::new().dispatch(|| {
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = f(x);
-        }
-    });
+/// One element of a result. Mark `of` with `#[inline(always)]`: only so does a loop of it become vector instructions.
+pub trait Unary {
+    /// What it takes.
+    type In: bytemuck::Pod;
+    /// What it gives.
+    type Out: bytemuck::Pod;
+    /// The function.
+    fn of(x: Self::In) -> Self::Out;
 }
 
-/// Runs `f` over blocks of two inputs.
-pub fn each2<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(T, T) -> R) {
-    let (Some(x), Some(y), Ok(out)) = (slice(inputs, 0), slice(inputs, 1), bytemuck::try_cast_slice_mut::<u8, R>(out))
-    else {
-        return;
-    };
-    pulp::Arch::new().dispatch(|| {
-        for ((out, &x), &y) in out.iter_mut().zip(x).zip(y) {
-            *out = f(x, y);
-        }
-    });
+/// As [`Unary`], of two inputs.
+pub trait Binary {
+    /// What it takes.
+    type In: bytemuck::Pod;
+    /// What it gives.
+    type Out: bytemuck::Pod;
+    /// The function.
+    fn of(x: Self::In, y: Self::In) -> Self::Out;
 }
 
-/// Runs `f` over blocks of three inputs.
-pub fn each3<T: bytemuck::Pod, R: bytemuck::Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(T, T, T) -> R) {
-    let (Some(x), Some(y), Some(z), Ok(out)) =
-        (slice(inputs, 0), slice(inputs, 1), slice(inputs, 2), bytemuck::try_cast_slice_mut::<u8, R>(out))
-    else {
-        return;
-    };
-    pulp::Arch::new().dispatch(|| {
-        for (((out, &x), &y), &z) in out.iter_mut().zip(x).zip(y).zip(z) {
-            *out = f(x, y, z);
+/// As [`Unary`], of three inputs.
+pub trait Ternary {
+    /// What it takes.
+    type In: bytemuck::Pod;
+    /// What it gives.
+    type Out: bytemuck::Pod;
+    /// The function.
+    fn of(x: Self::In, y: Self::In, z: Self::In) -> Self::Out;
+}
+
+/// Runs `F` over a block of one input.
+pub fn each1<F: Unary>(inputs: &[&[u8]], out: &mut [u8]) {
+    struct Each<'a, F: Unary>(&'a [F::In], &'a mut [F::Out]);
+    impl<F: Unary> pulp::WithSimd for Each<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _simd: S) {
+            for (out, &x) in self.1.iter_mut().zip(self.0) {
+                *out = F::of(x);
+            }
         }
-    });
+    }
+    if let (Some(x), Ok(out)) = (slice(inputs, 0), bytemuck::try_cast_slice_mut(out)) {
+        pulp::Arch::new().dispatch(Each::<F>(x, out));
+    }
+}
+
+/// Runs `F` over blocks of two inputs.
+pub fn each2<F: Binary>(inputs: &[&[u8]], out: &mut [u8]) {
+    struct Each<'a, F: Binary>([&'a [F::In]; 2], &'a mut [F::Out]);
+    impl<F: Binary> pulp::WithSimd for Each<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _simd: S) {
+            let [x, y] = self.0;
+            for ((out, &x), &y) in self.1.iter_mut().zip(x).zip(y) {
+                *out = F::of(x, y);
+            }
+        }
+    }
+    if let (Some(x), Some(y), Ok(out)) = (slice(inputs, 0), slice(inputs, 1), bytemuck::try_cast_slice_mut(out)) {
+        pulp::Arch::new().dispatch(Each::<F>([x, y], out));
+    }
+}
+
+/// Runs `F` over blocks of three inputs.
+pub fn each3<F: Ternary>(inputs: &[&[u8]], out: &mut [u8]) {
+    struct Each<'a, F: Ternary>([&'a [F::In]; 3], &'a mut [F::Out]);
+    impl<F: Ternary> pulp::WithSimd for Each<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _simd: S) {
+            let [x, y, z] = self.0;
+            for (((out, &x), &y), &z) in self.1.iter_mut().zip(x).zip(y).zip(z) {
+                *out = F::of(x, y, z);
+            }
+        }
+    }
+    let [x, y, z] = [0, 1, 2].map(|i| slice(inputs, i));
+    if let (Some(x), Some(y), Some(z), Ok(out)) = (x, y, z, bytemuck::try_cast_slice_mut(out)) {
+        pulp::Arch::new().dispatch(Each::<F>([x, y, z], out));
+    }
 }
 
 /// Input `i` as elements; a caller that breaks [`Loop`]'s contract gets nothing computed in a release build.
@@ -290,15 +337,45 @@ macro_rules! elementwise {
         }
     };
 
-    (@loop $t:ty, $r:ty, ($x:ident), |$v:ident| $wrap:expr) => {
-        |inputs, out| $crate::elementwise::each1::<$t, $r>(inputs, out, |$x| { let $v = row($x); $wrap })
-    };
-    (@loop $t:ty, $r:ty, ($x:ident, $y:ident), |$v:ident| $wrap:expr) => {
-        |inputs, out| $crate::elementwise::each2::<$t, $r>(inputs, out, |$x, $y| { let $v = row($x, $y); $wrap })
-    };
-    (@loop $t:ty, $r:ty, ($x:ident, $y:ident, $z:ident), |$v:ident| $wrap:expr) => {
-        |inputs, out| $crate::elementwise::each3::<$t, $r>(inputs, out, |$x, $y, $z| { let $v = row($x, $y, $z); $wrap })
-    };
+    (@loop $t:ty, $r:ty, ($x:ident), |$v:ident| $wrap:expr) => {{
+        struct Element;
+        impl $crate::elementwise::Unary for Element {
+            type In = $t;
+            type Out = $r;
+            #[inline(always)]
+            fn of($x: $t) -> $r {
+                let $v = row($x);
+                $wrap
+            }
+        }
+        $crate::elementwise::each1::<Element>
+    }};
+    (@loop $t:ty, $r:ty, ($x:ident, $y:ident), |$v:ident| $wrap:expr) => {{
+        struct Element;
+        impl $crate::elementwise::Binary for Element {
+            type In = $t;
+            type Out = $r;
+            #[inline(always)]
+            fn of($x: $t, $y: $t) -> $r {
+                let $v = row($x, $y);
+                $wrap
+            }
+        }
+        $crate::elementwise::each2::<Element>
+    }};
+    (@loop $t:ty, $r:ty, ($x:ident, $y:ident, $z:ident), |$v:ident| $wrap:expr) => {{
+        struct Element;
+        impl $crate::elementwise::Ternary for Element {
+            type In = $t;
+            type Out = $r;
+            #[inline(always)]
+            fn of($x: $t, $y: $t, $z: $t) -> $r {
+                let $v = row($x, $y, $z);
+                $wrap
+            }
+        }
+        $crate::elementwise::each3::<Element>
+    }};
 
     (@gradient $args:tt $y:ident) => { None };
     (@gradient ($($x:ident),+) $y:ident $g:ident => $gradient:expr) => {{

@@ -3,13 +3,15 @@
 //! Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): element `i` of stream `s` under
 //! a seed is a pure function of the three.
 
+use crate::real::single;
+
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
 /// Four random words for element `index` of a stream.
 ///
 /// The counter is (index low, index high, stream low, stream high), the key is (seed low, seed high).
-#[inline]
+#[inline(always)]
 pub fn philox(seed: u64, stream: u64, index: u64) -> [u32; 4] {
     let mut counter = [index as u32, (index >> 32) as u32, stream as u32, (stream >> 32) as u32];
     let mut key = [seed as u32, (seed >> 32) as u32];
@@ -25,28 +27,28 @@ pub fn philox(seed: u64, stream: u64, index: u64) -> [u32; 4] {
 }
 
 /// A float in [0, 1): the upper 24 bits of word 0.
-#[inline]
+#[inline(always)]
 pub fn uniform_f32(words: &[u32; 4]) -> f32 {
     (words[0] >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
 /// A float in [0, 1) with 53 random bits.
-#[inline]
+#[inline(always)]
 pub fn uniform_f64(words: &[u32; 4]) -> f64 {
     let bits = (u64::from(words[1]) << 32 | u64::from(words[0])) >> 11;
     bits as f64 * (1.0 / 9_007_199_254_740_992.0)
 }
 
 /// A standard normal float, by Box and Muller from words 0 and 1.
-#[inline]
+#[inline(always)]
 pub fn normal_f32(words: &[u32; 4]) -> f32 {
     let radius = ((words[0] >> 8) + 1) as f32 * (1.0 / 16_777_216.0);
-    let angle = (words[1] >> 8) as f32 * (1.0 / 16_777_216.0);
-    (-2.0 * radius.ln()).sqrt() * (std::f32::consts::TAU * angle).cos()
+    let turn = (words[1] >> 8) as f32 * (1.0 / 16_777_216.0);
+    (-2.0 * single::ln(radius)).sqrt() * single::cos_of_turn(turn)
 }
 
 /// A standard normal float, by Box and Muller from words 0 and 1.
-#[inline]
+#[inline(always)]
 pub fn normal_f64(words: &[u32; 4]) -> f64 {
     let radius = (f64::from(words[0]) + 1.0) / 4_294_967_296.0;
     let angle = f64::from(words[1]) / 4_294_967_296.0;

@@ -1,5 +1,7 @@
 //! The arithmetic that elementwise rows are written in.
 
+pub(crate) mod single;
+
 /// A number that tensors compute with.
 pub trait Number: bytemuck::Pod + PartialOrd + Send + Sync {
     /// The nearest number of this type.
@@ -159,25 +161,36 @@ pub trait Real:
     fn trunc(self) -> Self;
 }
 
-macro_rules! std_functions {
-    ($($t:ty, $erf:path);*) => {$(
-        impl Real for $t {
-            std_functions!(@each $t: exp exp2 exp_m1 ln log2 ln_1p sqrt sin cos tan asin acos atan sinh cosh tanh floor ceil trunc);
-            #[inline(always)]
-            fn sigmoid(self) -> Self { 1.0 / (1.0 + Real::exp(-self)) }
-            #[inline(always)]
-            fn erf(self) -> Self { $erf(self) }
-            #[inline(always)]
-            fn powf(self, exponent: Self) -> Self { <$t>::powf(self, exponent) }
-            #[inline(always)]
-            fn atan2(self, x: Self) -> Self { <$t>::atan2(self, x) }
-            #[inline(always)]
-            fn round(self) -> Self { self.round_ties_even() }
-        }
-    )*};
-    (@each $t:ty: $($name:ident)*) => {$(
+/// Writes the methods that are functions of another place.
+macro_rules! functions {
+    ($t:ty, std: $($std:ident)*, own: $($own:ident)*) => {
+        $(#[inline(always)]
+        fn $std(self) -> Self { <$t>::$std(self) })*
+        $(#[inline(always)]
+        fn $own(self) -> Self { single::$own(self) })*
         #[inline(always)]
-        fn $name(self) -> Self { <$t>::$name(self) }
-    )*};
+        fn powf(self, exponent: Self) -> Self { <$t>::powf(self, exponent) }
+        #[inline(always)]
+        fn atan2(self, x: Self) -> Self { <$t>::atan2(self, x) }
+        #[inline(always)]
+        fn round(self) -> Self { self.round_ties_even() }
+    };
 }
-std_functions!(f32, libm::erff; f64, libm::erf);
+
+impl Real for f32 {
+    functions!(f32,
+        std: sqrt sin cos tan asin acos atan sinh cosh floor ceil trunc,
+        own: exp exp2 exp_m1 ln log2 ln_1p tanh sigmoid erf);
+}
+
+impl Real for f64 {
+    functions!(f64, std: exp exp2 exp_m1 ln log2 ln_1p sqrt sin cos tan asin acos atan sinh cosh tanh floor ceil trunc, own:);
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        1.0 / (1.0 + (-self).exp())
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        libm::erf(self)
+    }
+}

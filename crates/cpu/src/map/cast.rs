@@ -1,6 +1,6 @@
 //! Casts between every two dtypes, as Rust's `as` has them: saturating, NaN is 0, and bool asks whether it is not 0.
 
-use crate::simd::vectorised;
+use crate::simd::{Kernel, vectorised};
 use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -52,13 +52,21 @@ fn with<A: Pod, B: Pod>(inputs: &[&[u8]], out: &mut [u8], f: impl Fn(&[A], &mut 
 }
 
 fn cast<A: To<B>, B: Pod>(inputs: &[&[u8]], out: &mut [u8]) {
-    with(inputs, out, |x, out| vectorised(each::<A, B>, (x, out)));
+    with(inputs, out, |x, out| vectorised(Cast::<A, B> { x, out }));
 }
 
-#[inline(always)]
-fn each<A: To<B>, B: Pod>((x, out): (&[A], &mut [B])) {
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = x.to();
+struct Cast<'a, A, B> {
+    x: &'a [A],
+    out: &'a mut [B],
+}
+
+impl<A: To<B>, B: Pod> Kernel for Cast<'_, A, B> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (out, &x) in self.out.iter_mut().zip(self.x) {
+            *out = x.to();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What comes from no input: constants, ranges and random numbers.
 
 use super::program::unsupported;
-use crate::simd::vectorised;
+use crate::simd::{Kernel, vectorised};
 use bytemuck::Pod;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::Problem;
@@ -20,20 +20,17 @@ pub fn splat(element: &[u8], out: &mut [u8]) {
 #[derive(Clone, Copy, Debug)]
 pub struct Generator {
     scalars: [Scalar; 2],
-    fill: Fill,
+    fill: fn([Scalar; 2], u64, &mut [u8]),
 }
-
-/// Makes elements from two scalars and the first one's position.
-type Fill = fn([Scalar; 2], u64, &mut [u8]);
 
 impl Generator {
     /// `start + step * position`.
     pub fn arange(start: Scalar, step: Scalar, dtype: DType) -> Result<Self, Problem> {
-        let fill: Fill = match dtype {
-            DType::F32 => |line, first, out| each(first, out, |i| real(line, i) as f32),
-            DType::F64 => |line, first, out| each(first, out, |i| real(line, i)),
-            DType::I32 | DType::U32 => |line, first, out| each(first, out, |i| whole(line, i) as u32),
-            DType::U8 => |line, first, out| each(first, out, |i| whole(line, i) as u8),
+        let fill = match dtype {
+            DType::F32 => fill::<RealLine, f32>,
+            DType::F64 => fill::<RealLine, f64>,
+            DType::I32 | DType::U32 => fill::<WholeLine, u32>,
+            DType::U8 => fill::<WholeLine, u8>,
             DType::F16 | DType::BF16 | DType::Bool => return Err(unsupported("arange", dtype)),
         };
         Ok(Generator { scalars: [start, step], fill })
@@ -41,12 +38,12 @@ impl Generator {
 
     /// Random numbers.
     pub fn random(kind: Random, seed: Scalar, stream: Scalar, dtype: DType) -> Result<Self, Problem> {
-        let fill: Fill = match (kind, dtype) {
-            (Random::Bits, DType::U32) => |key, first, out| words(key, first, out, |words| words[0]),
-            (Random::Uniform, DType::F32) => |key, first, out| words(key, first, out, |words| uniform_f32(&words)),
-            (Random::Uniform, DType::F64) => |key, first, out| words(key, first, out, |words| uniform_f64(&words)),
-            (Random::Normal, DType::F32) => |key, first, out| words(key, first, out, |words| normal_f32(&words)),
-            (Random::Normal, DType::F64) => |key, first, out| words(key, first, out, |words| normal_f64(&words)),
+        let fill = match (kind, dtype) {
+            (Random::Bits, DType::U32) => fill::<Bits, u32>,
+            (Random::Uniform, DType::F32) => fill::<Uniform, f32>,
+            (Random::Uniform, DType::F64) => fill::<Uniform, f64>,
+            (Random::Normal, DType::F32) => fill::<Normal, f32>,
+            (Random::Normal, DType::F64) => fill::<Normal, f64>,
             _ => return Err(unsupported("a random number", dtype)),
         };
         Ok(Generator { scalars: [seed, stream], fill })
@@ -58,29 +55,71 @@ impl Generator {
     }
 }
 
-#[inline]
-fn real([start, step]: [Scalar; 2], i: u64) -> f64 {
-    start.as_f64() + step.as_f64() * i as f64
+/// A function of two scalars and a position.
+trait Positional<T>: Copy {
+    fn new(scalars: [Scalar; 2]) -> Self;
+    fn at(self, position: u64) -> T;
 }
 
-#[inline]
-fn whole([start, step]: [Scalar; 2], i: u64) -> i64 {
-    start.as_i64().wrapping_add(step.as_i64().wrapping_mul(i as i64))
+/// `start + step * position`, of real numbers.
+#[derive(Clone, Copy)]
+struct RealLine(f64, f64);
+/// `start + step * position`, of whole numbers that wrap.
+#[derive(Clone, Copy)]
+struct WholeLine(i64, i64);
+/// Random bits of a seed and a stream.
+#[derive(Clone, Copy)]
+struct Bits(u64, u64);
+/// Random floats in [0, 1).
+#[derive(Clone, Copy)]
+struct Uniform(u64, u64);
+/// Random floats from the standard normal distribution.
+#[derive(Clone, Copy)]
+struct Normal(u64, u64);
+
+macro_rules! positional {
+    ($($kind:ident, $read:ident => $t:ty: |$a:ident, $b:ident, $i:ident| $value:expr;)*) => {$(
+        impl Positional<$t> for $kind {
+            fn new([a, b]: [Scalar; 2]) -> Self {
+                $kind(a.$read(), b.$read())
+            }
+            #[inline(always)]
+            fn at(self, $i: u64) -> $t {
+                let $kind($a, $b) = self;
+                $value
+            }
+        }
+    )*};
+}
+positional! {
+    RealLine, as_f64 => f32: |start, step, i| (start + step * i as f64) as f32;
+    RealLine, as_f64 => f64: |start, step, i| start + step * i as f64;
+    WholeLine, as_i64 => u32: |start, step, i| start.wrapping_add(step.wrapping_mul(i as i64)) as u32;
+    WholeLine, as_i64 => u8: |start, step, i| start.wrapping_add(step.wrapping_mul(i as i64)) as u8;
+    Bits, as_bits => u32: |seed, stream, i| philox(seed, stream, i)[0];
+    Uniform, as_bits => f32: |seed, stream, i| uniform_f32(&philox(seed, stream, i));
+    Uniform, as_bits => f64: |seed, stream, i| uniform_f64(&philox(seed, stream, i));
+    Normal, as_bits => f32: |seed, stream, i| normal_f32(&philox(seed, stream, i));
+    Normal, as_bits => f64: |seed, stream, i| normal_f64(&philox(seed, stream, i));
 }
 
-fn words<T: Pod>([seed, stream]: [Scalar; 2], first: u64, out: &mut [u8], f: impl Fn([u32; 4]) -> T) {
-    let (seed, stream) = (seed.as_bits(), stream.as_bits());
-    each(first, out, |i| f(philox(seed, stream, i)));
-}
-
-fn each<T: Pod>(first: u64, out: &mut [u8], f: impl Fn(u64) -> T) {
+fn fill<P: Positional<T>, T: Pod>(scalars: [Scalar; 2], first: u64, out: &mut [u8]) {
     let out: &mut [T] = bytemuck::try_cast_slice_mut(out).unwrap_or_default();
-    vectorised(numbered, (first, out, f));
+    vectorised(Fill { value: P::new(scalars), first, out });
 }
 
-#[inline(always)]
-fn numbered<T, F: Fn(u64) -> T>((first, out, f): (u64, &mut [T], F)) {
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = f(first + i as u64);
+struct Fill<'a, P, T> {
+    value: P,
+    first: u64,
+    out: &'a mut [T],
+}
+
+impl<P: Positional<T>, T: Pod> Kernel for Fill<'_, P, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (i, out) in self.out.iter_mut().enumerate() {
+            *out = self.value.at(self.first + i as u64);
+        }
     }
 }

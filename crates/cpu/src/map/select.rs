@@ -1,6 +1,6 @@
 //! `where`: one of two elements, as a bool says.
 
-use crate::simd::vectorised;
+use crate::simd::{Kernel, vectorised};
 use bytemuck::Pod;
 use wgrad_tensor::elementwise::Loop;
 
@@ -19,12 +19,22 @@ fn select<T: Pod>(inputs: &[&[u8]], out: &mut [u8]) {
     let yes: &[T] = bytemuck::try_cast_slice(yes).unwrap_or_default();
     let no: &[T] = bytemuck::try_cast_slice(no).unwrap_or_default();
     let out: &mut [T] = bytemuck::try_cast_slice_mut(out).unwrap_or_default();
-    vectorised(each, (condition, yes, no, out));
+    vectorised(Select { condition, yes, no, out });
 }
 
-#[inline(always)]
-fn each<T: Pod>((condition, yes, no, out): (&[u8], &[T], &[T], &mut [T])) {
-    for (((out, &condition), &yes), &no) in out.iter_mut().zip(condition).zip(yes).zip(no) {
-        *out = if condition != 0 { yes } else { no };
+struct Select<'a, T> {
+    condition: &'a [u8],
+    yes: &'a [T],
+    no: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Pod> Kernel for Select<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (((out, &condition), &yes), &no) in self.out.iter_mut().zip(self.condition).zip(self.yes).zip(self.no) {
+            *out = if condition != 0 { yes } else { no };
+        }
     }
 }

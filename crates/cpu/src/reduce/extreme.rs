@@ -1,12 +1,13 @@
 //! The largest or smallest element over some axes, and where it stands.
 
-use super::grid::Grid;
-use super::join::{Join, Largest, Smallest};
+use super::grid::{Grid, TILE};
+use super::join::{Contest, Largest, Smallest, is_nan};
 use crate::map::unsupported;
-use crate::simd::vectorised;
+use crate::simd::{Kernel, vectorised};
 use crate::step::Job;
 use crate::threads;
 use crate::view::Walk;
+use std::marker::PhantomData;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::op::Extreme;
@@ -14,24 +15,23 @@ use wgrad_tensor::real::Number;
 
 /// Writes values and positions.
 pub fn extreme(kind: Extreme, axes: &[usize], job: &mut Job<'_>) -> Result<(), Problem> {
-    match (job.operand(0)?.dtype, kind) {
-        (DType::F32, Extreme::Max) => of::<f32, Largest>(axes, job, f32::gt),
-        (DType::F32, Extreme::Min) => of::<f32, Smallest>(axes, job, f32::lt),
-        (DType::F64, Extreme::Max) => of::<f64, Largest>(axes, job, f64::gt),
-        (DType::F64, Extreme::Min) => of::<f64, Smallest>(axes, job, f64::lt),
-        (DType::I32, Extreme::Max) => of::<i32, Largest>(axes, job, i32::gt),
-        (DType::I32, Extreme::Min) => of::<i32, Smallest>(axes, job, i32::lt),
-        (DType::U32, Extreme::Max) => of::<u32, Largest>(axes, job, u32::gt),
-        (DType::U32, Extreme::Min) => of::<u32, Smallest>(axes, job, u32::lt),
-        (dtype, _) => Err(unsupported("a reduction", dtype)),
+    match job.operand(0)?.dtype {
+        DType::F32 => of::<f32>(kind, axes, job),
+        DType::F64 => of::<f64>(kind, axes, job),
+        DType::I32 => of::<i32>(kind, axes, job),
+        DType::U32 => of::<u32>(kind, axes, job),
+        dtype => Err(unsupported("a reduction", dtype)),
     }
 }
 
-fn of<T: Number, J: Join<T>>(
-    axes: &[usize],
-    job: &mut Job<'_>,
-    beyond: impl Fn(&T, &T) -> bool + Copy + Send + Sync,
-) -> Result<(), Problem> {
+fn of<T: Number>(kind: Extreme, axes: &[usize], job: &mut Job<'_>) -> Result<(), Problem> {
+    match kind {
+        Extreme::Max => with::<T, Largest>(axes, job),
+        Extreme::Min => with::<T, Smallest>(axes, job),
+    }
+}
+
+fn with<T: Number, C: Contest<T>>(axes: &[usize], job: &mut Job<'_>) -> Result<(), Problem> {
     let grid = Grid::<T>::new(&job.operand(0)?, axes);
     if grid.depth() > u32::MAX as usize {
         return Err(Problem::new(ErrorKind::Unsupported, "has more elements in a row than positions fit u32"));
@@ -41,10 +41,10 @@ fn of<T: Number, J: Join<T>>(
     if values.is_empty() || grid.depth() == 0 {
         return Ok(());
     }
+    let per_task = grid.results_per_task();
     if grid.runs() {
-        grid.clone().in_any_order().reduce::<J>(values, pool)?;
+        grid.clone().in_any_order().reduce::<C>(values, pool)?;
         let values = &*values;
-        let per_task = grid.results_per_task();
         threads::chunks(positions, per_task, |i, positions| {
             let mut walk = Walk::new(&grid.kept, grid.base, i * per_task);
             for (position, &value) in positions.iter_mut().zip(&values[i * per_task..]) {
@@ -53,23 +53,39 @@ fn of<T: Number, J: Join<T>>(
         });
         return Ok(());
     }
-    let per_task = grid.results_per_task();
     let tasks = values.chunks_mut(per_task).zip(positions.chunks_mut(per_task)).enumerate();
     threads::for_each(tasks.collect(), |(i, (values, positions))| {
-        grid.tiles(i * per_task, values.len(), |at, stride, done, len| {
-            let (values, positions) = (&mut values[done..done + len], &mut positions[done..done + len]);
-            let walk = Walk::new(&grid.reduced, at, 0);
-            match stride {
-                1 => vectorised(across, (grid.elements, walk, grid.depth(), |i| i, values, positions, beyond)),
-                2 => vectorised(across, (grid.elements, walk, grid.depth(), |i| 2 * i, values, positions, beyond)),
-                _ => {
-                    let apart = |i: isize| i * stride;
-                    vectorised(across, (grid.elements, walk, grid.depth(), apart, values, positions, beyond));
-                }
-            }
-        });
+        let tiles = values.chunks_mut(TILE).zip(positions.chunks_mut(TILE));
+        for (j, (values, positions)) in tiles.enumerate() {
+            positions.fill(0);
+            grid.each_row(i * per_task + j * TILE, values.len(), |position, row| match position {
+                0 => values.copy_from_slice(row),
+                _ => vectorised(Round::<T, C> { row, position: position as u32, values, positions, by: PhantomData }),
+            });
+        }
     });
     Ok(())
+}
+
+/// One more row of elements for what was best so far.
+struct Round<'a, T, C> {
+    row: &'a [T],
+    position: u32,
+    values: &'a mut [T],
+    positions: &'a mut [u32],
+    by: PhantomData<C>,
+}
+
+impl<T: Number, C: Contest<T>> Kernel for Round<'_, T, C> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for ((value, position), &x) in self.values.iter_mut().zip(self.positions).zip(self.row) {
+            let wins = C::beats(x, *value);
+            *value = if wins { x } else { *value };
+            *position = if wins { self.position } else { *position };
+        }
+    }
 }
 
 /// The first position that holds `value`; NaN holds NaN.
@@ -89,39 +105,4 @@ fn find<T: Number>(grid: &Grid<'_, T>, base: isize, value: T) -> u32 {
         }
     }
     0
-}
-
-#[allow(clippy::eq_op, reason = "only NaN differs from itself")]
-fn is_nan<T: Number>(x: T) -> bool {
-    x != x
-}
-
-/// A run of results: one row after the other, keeping what is beyond what came before.
-#[inline(always)]
-#[allow(clippy::type_complexity, reason = "the arguments of one call, as one value")]
-fn across<T: Number>(
-    (elements, mut walk, depth, apart, values, positions, beyond): (
-        &[T],
-        Walk<'_>,
-        usize,
-        impl Fn(isize) -> isize,
-        &mut [T],
-        &mut [u32],
-        impl Fn(&T, &T) -> bool,
-    ),
-) {
-    let start = walk.step();
-    for (i, (value, position)) in values.iter_mut().zip(&mut *positions).enumerate() {
-        *value = elements[(start + apart(i as isize)) as usize];
-        *position = 0;
-    }
-    for row in 1..depth {
-        let start = walk.step();
-        for (i, (value, position)) in values.iter_mut().zip(&mut *positions).enumerate() {
-            let x = elements[(start + apart(i as isize)) as usize];
-            let wins = beyond(&x, value) || (is_nan(x) && !is_nan(*value));
-            *value = if wins { x } else { *value };
-            *position = if wins { row as u32 } else { *position };
-        }
-    }
 }

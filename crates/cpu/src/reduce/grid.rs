@@ -1,11 +1,12 @@
 //! A window taken apart into the axes that stay and those that are folded away.
 
-use super::join::{Cascade, Join, RowCascade};
+use super::join::{Cascade, Join, RowCascade, join_rows};
 use crate::buffer::Pool;
 use crate::map::collect_run;
-use crate::simd::vectorised;
+use crate::simd::{Kernel, vectorised};
 use crate::threads::{self, TASK};
 use crate::view::{View, Walk};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::real::Number;
@@ -15,7 +16,7 @@ const PARTS: usize = 64;
 /// Elements that go through one set of lanes before they are combined.
 const PIECE: usize = 1024;
 /// Results that are computed together where the data lies across.
-const TILE: usize = 512;
+pub const TILE: usize = 512;
 /// Rows that are added one by one into a tile.
 const ROWS: usize = 16;
 
@@ -120,25 +121,9 @@ impl<'a, T: Number> Grid<'a, T> {
             let mut walk = Walk::new(&self.kept, self.base, first);
             out.iter_mut().for_each(|out| *out = self.along::<J>(walk.step()));
         } else {
-            self.tiles(first, out.len(), |at, stride, done, len| {
-                self.across::<J>(at, stride, &mut out[done..done + len]);
-            });
-        }
-    }
-
-    /// Calls `f` with runs of at most [`TILE`] results along the last axis that stays: where the run's first element
-    /// lies, the stride along it, how many results came before it, and its length.
-    pub fn tiles(&self, first: usize, count: usize, mut f: impl FnMut(isize, isize, usize, usize)) {
-        let Some((&(inner, stride), outer)) = self.kept.split_last() else {
-            return f(self.base, 1, 0, count);
-        };
-        let mut done = 0;
-        while done < count {
-            let (row, column) = ((first + done) / inner, (first + done) % inner);
-            let len = (inner - column).min(count - done).min(TILE);
-            let start = Walk::new(outer, self.base, row).step();
-            f(start + column as isize * stride, stride, done, len);
-            done += len;
+            for (i, out) in out.chunks_mut(TILE).enumerate() {
+                self.across::<J>(first + i * TILE, out);
+            }
         }
     }
 
@@ -161,27 +146,57 @@ impl<'a, T: Number> Grid<'a, T> {
                     collect_run(self.elements, at, stride, &mut collected[..len]);
                     &collected[..len]
                 };
-                cascade.push::<J>(vectorised(lanes::<T, J>, piece));
+                cascade.push::<J>(vectorised(Lanes::<T, J>(piece, PhantomData)));
             }
         }
         cascade.finish::<J>()
     }
 
-    /// A run of results whose elements lie `stride` apart: rows are added up, some at a time, then pairwise.
-    fn across<J: Join<T>>(&self, base: isize, stride: isize, out: &mut [T]) {
-        let depth = self.depth();
-        let mut walk = Walk::new(&self.reduced, base, 0);
-        if depth <= 2 * ROWS {
-            return vectorised(rows::<T, J>, (self.elements, &mut walk, depth, stride, out));
+    /// A tile of results: rows are added up, some at a time, then pairwise.
+    fn across<J: Join<T>>(&self, first: usize, out: &mut [T]) {
+        if self.depth() <= 2 * ROWS {
+            out.fill(J::start());
+            return self.each_row(first, out.len(), |_, row| join_rows::<T, J>(out, row));
         }
         let mut cascade = RowCascade::new();
-        let mut row = vec![J::start(); out.len()];
-        for first in (0..depth).step_by(ROWS) {
-            let count = ROWS.min(depth - first);
-            vectorised(rows::<T, J>, (self.elements, &mut walk, count, stride, &mut row));
-            row = cascade.push::<J>(row);
-        }
+        let mut sum = vec![J::start(); out.len()];
+        self.each_row(first, out.len(), |i, row| {
+            join_rows::<T, J>(&mut sum, row);
+            if (i + 1) % ROWS == 0 {
+                sum = cascade.push::<J>(std::mem::take(&mut sum));
+                sum.fill(J::start());
+            }
+        });
+        cascade.push::<J>(sum);
         cascade.finish::<J>(out);
+    }
+
+    /// Calls `f`, for each position over the folded axes in row-major order, with the elements there of `count` results
+    /// from number `first` on. There are at most [`TILE`].
+    pub fn each_row(&self, first: usize, count: usize, mut f: impl FnMut(usize, &[T])) {
+        let (&(inner, stride), outer) = self.kept.split_last().unwrap_or((&(1, 0), &[]));
+        let mut runs = Vec::with_capacity(count / inner + 2);
+        let mut outer = Walk::new(outer, self.base, first / inner);
+        let (mut done, mut column) = (0, first % inner);
+        while done < count {
+            let len = (inner - column).min(count - done);
+            runs.push((outer.step() + column as isize * stride, done, len));
+            (done, column) = (done + len, 0);
+        }
+        let mut collected = [T::of(0.0); TILE];
+        let mut walk = Walk::new(&self.reduced, 0, 0);
+        for i in 0..self.depth() {
+            let offset = walk.step();
+            if let ([(start, ..)], 1) = (&*runs, stride) {
+                let start = (start + offset) as usize;
+                f(i, &self.elements[start..start + count]);
+                continue;
+            }
+            for &(start, done, len) in &runs {
+                collect_run(self.elements, start + offset, stride, &mut collected[done..done + len]);
+            }
+            f(i, &collected[..count]);
+        }
     }
 }
 
@@ -195,42 +210,29 @@ fn push_merged(axes: &mut Axes, (size, stride): (usize, isize)) {
 }
 
 /// Folds a run with many accumulators side by side.
-#[inline(always)]
-fn lanes<T: Number, J: Join<T>>(run: &[T]) -> T {
-    let mut lanes = [J::start(); 64];
-    let mut chunks = run.chunks_exact(64);
-    for chunk in &mut chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+struct Lanes<'a, T, J>(&'a [T], PhantomData<J>);
+
+impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        let mut lanes = [J::start(); 64];
+        let mut chunks = self.0.chunks_exact(64);
+        for chunk in &mut chunks {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane = J::join(*lane, x);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
             *lane = J::join(*lane, x);
         }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-        *lane = J::join(*lane, x);
-    }
-    let mut width = 32;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = J::join(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
-
-/// Folds the next `count` rows of a walk, whose elements lie `stride` apart.
-#[inline(always)]
-fn rows<T: Number, J: Join<T>>((elements, walk, count, stride, out): (&[T], &mut Walk<'_>, usize, isize, &mut [T])) {
-    out.fill(J::start());
-    for _ in 0..count {
-        let start = walk.step();
-        if stride == 1 {
-            for (out, &x) in out.iter_mut().zip(&elements[start as usize..]) {
-                *out = J::join(*out, x);
+        let mut width = 32;
+        while width > 0 {
+            for i in 0..width {
+                lanes[i] = J::join(lanes[i], lanes[i + width]);
             }
-        } else {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = J::join(*out, elements[(start + i as isize * stride) as usize]);
-            }
+            width /= 2;
         }
+        lanes[0]
     }
 }

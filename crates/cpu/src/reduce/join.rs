@@ -1,5 +1,7 @@
 //! How a reduction combines two elements, and how many are combined so that rounding errors stay small.
 
+use crate::simd::{Kernel, vectorised};
+use std::marker::PhantomData;
 use wgrad_tensor::real::Number;
 
 /// A way to combine elements, in any order.
@@ -18,6 +20,33 @@ pub struct Product;
 pub struct Largest;
 /// The smallest; NaN if there is one.
 pub struct Smallest;
+
+/// A way to combine elements that takes one of them.
+pub trait Contest<T>: Join<T> {
+    /// Whether the first is taken and is not equal.
+    fn beats(a: T, b: T) -> bool;
+}
+
+impl<T: Number> Contest<T> for Largest {
+    #[inline(always)]
+    fn beats(a: T, b: T) -> bool {
+        a > b || (is_nan(a) && !is_nan(b))
+    }
+}
+
+impl<T: Number> Contest<T> for Smallest {
+    #[inline(always)]
+    fn beats(a: T, b: T) -> bool {
+        a < b || (is_nan(a) && !is_nan(b))
+    }
+}
+
+/// Whether an element is not a number.
+#[allow(clippy::eq_op, reason = "only NaN differs from itself")]
+#[inline(always)]
+pub fn is_nan<T: Number>(x: T) -> bool {
+    x != x
+}
 
 impl<T: Number> Join<T> for Sum {
     #[inline(always)]
@@ -131,8 +160,19 @@ impl<T: Number> RowCascade<T> {
     }
 }
 
-fn join_rows<T: Number, J: Join<T>>(all: &mut [T], row: &[T]) {
-    for (all, &x) in all.iter_mut().zip(row) {
-        *all = J::join(x, *all);
+/// Combines a row into another.
+pub fn join_rows<T: Number, J: Join<T>>(all: &mut [T], row: &[T]) {
+    vectorised(JoinRows::<T, J>(all, row, PhantomData));
+}
+
+struct JoinRows<'a, T, J>(&'a mut [T], &'a [T], PhantomData<J>);
+
+impl<T: Number, J: Join<T>> Kernel for JoinRows<'_, T, J> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (all, &x) in self.0.iter_mut().zip(self.1) {
+            *all = J::join(x, *all);
+        }
     }
 }

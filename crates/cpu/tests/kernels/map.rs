@@ -4,7 +4,7 @@ use crate::harness::{Input, Random, run, run_one, windows};
 use half::{bf16, f16};
 use wgrad_plan::{Instruction, Program, Work};
 use wgrad_tensor::dtype::{DType, Element, Scalar};
-use wgrad_tensor::elementwise::{Elementwise, Loop, each1, each2};
+use wgrad_tensor::elementwise::{Binary, Elementwise, Loop, Unary, each1, each2};
 use wgrad_tensor::error::ErrorKind;
 use wgrad_tensor::op::{Map, Meta, Random as Kind, Reads};
 use wgrad_tensor::random::{normal_f32, philox, uniform_f32, uniform_f64};
@@ -25,15 +25,36 @@ const fn row(name: &'static str, arity: usize, cpu: fn(DType) -> Option<Loop>) -
     }
 }
 
-static ADD: Elementwise = row("add", 2, |dtype| match dtype {
-    DType::F32 => Some(|x, out| each2(x, out, |x: f32, y: f32| x + y)),
-    _ => None,
-});
-static TWICE: Elementwise = row("twice", 1, |dtype| match dtype {
-    DType::F32 => Some(|x, out| each1(x, out, |x: f32| 2.0 * x)),
-    _ => None,
-});
-static POSITIVE: Elementwise = row("positive", 1, |_| Some(|x, out| each1(x, out, |x: f32| u8::from(x > 0.0))));
+struct Sum;
+impl Binary for Sum {
+    type In = f32;
+    type Out = f32;
+    fn of(x: f32, y: f32) -> f32 {
+        x + y
+    }
+}
+
+struct Double;
+impl Unary for Double {
+    type In = f32;
+    type Out = f32;
+    fn of(x: f32) -> f32 {
+        2.0 * x
+    }
+}
+
+struct IsPositive;
+impl Unary for IsPositive {
+    type In = f32;
+    type Out = u8;
+    fn of(x: f32) -> u8 {
+        u8::from(x > 0.0)
+    }
+}
+
+static ADD: Elementwise = row("add", 2, |dtype| (dtype == DType::F32).then_some(each2::<Sum> as Loop));
+static TWICE: Elementwise = row("twice", 1, |dtype| (dtype == DType::F32).then_some(each1::<Double> as Loop));
+static POSITIVE: Elementwise = row("positive", 1, |_| Some(each1::<IsPositive>));
 
 fn apply(map: Map, args: &[usize], dtype: DType) -> Instruction {
     Instruction::Map { map, args: args.to_vec(), dtype, scalars: vec![] }
