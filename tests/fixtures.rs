@@ -1,9 +1,9 @@
 //! Our numbers against PyTorch's, which `make_fixtures.py` wrote: values and gradients of operations, layers and losses,
 //! and the paths that optimizers take. On every device.
 
-mod common;
 #[path = "fixtures/case.rs"]
 mod case;
+mod common;
 #[path = "fixtures/layers.rs"]
 mod layers;
 #[path = "fixtures/operations.rs"]

@@ -4,7 +4,8 @@
 
 A case "softmax" is the tensors "softmax/x" (its inputs), "softmax/out", "softmax/seed" (the gradient that comes in) and
 "softmax/grad.x". Values and gradients are computed in f64 from f32 inputs, so that they are exact to the last digit of
-what is stored; the optimizers run in f32, as they do in PyTorch.
+what is stored; the optimizers run in f32, as they do in PyTorch. Made with PyTorch 2.15: before, clamp passed gradients at
+its bounds.
 """
 
 import math
@@ -119,7 +120,7 @@ def elementwise():
         cases.add("minimum.ties", torch.minimum, **ties)
         cases.add("clamp.bounds", lambda x: x.clamp(-1, 2), x=torch.tensor([-3.0, -1.0, 0.5, 2.0, 5.0]))
         cases.add("clamp.tensors", torch.clamp, frozen=("low", "high"),
-                  x=torch.tensor([-3.0, -1.0, 0.5, 2.0, 5.0]), low=torch.tensor(-1.0), high=torch.tensor([0.0, 1.0, 1.0, 2.0, 3.0]))
+                  x=torch.tensor([-3.0, -1.0, 0.5, 2.0, 5.0]), low=torch.tensor(-2.0), high=torch.tensor([0.0, 1.0, 1.0, 1.5, 3.0]))
         cases.add("where", torch.where, mask=torch.tensor([[True], [False]]), x=normal(2, 3), y=normal(3))
         cases.add("where.guarded", lambda x: torch.where(x > 0, x, 1.0).log(), x=torch.tensor([-1.0, 0.0, 0.5, 2.0]))
         cases.add("masked_fill", lambda x, mask: x.masked_fill(mask, -2.0), x=normal(2, 3), mask=torch.tensor([True, False, True]))
@@ -209,7 +210,6 @@ def losses():
         cases.add("bce_loss", F.binary_cross_entropy, frozen=("target",), x=torch.tensor([0.1, 0.5, 0.9, 0.3]), target=torch.tensor([0.0, 1.0, 1.0, 0.25]))
         cases.add("bce_loss.certain", F.binary_cross_entropy, frozen=("x", "target"),
                   x=torch.tensor([0.0, 1.0, 0.0, 1.0]), target=torch.tensor([0.0, 1.0, 1.0, 0.0]))
-        cases.add("bce_loss.right", F.binary_cross_entropy, frozen=("target",), x=torch.tensor([0.0, 1.0, 0.5]), target=torch.tensor([0.0, 1.0, 1.0]))
         cases.add("bce_with_logits_loss", F.binary_cross_entropy_with_logits, frozen=("target",),
                   x=torch.tensor([-200.0, -1.0, 0.0, 0.0, 2.0, 200.0]), target=torch.tensor([0.0, 1.0, 1.0, 0.25, 0.5, 0.0]))
 

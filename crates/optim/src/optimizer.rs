@@ -166,8 +166,8 @@ impl<R: Rule> Optimizer<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NoGradient`] for a parameter that is not frozen and that the loss does not depend on; a gradient
-    /// that has failed; and a learning rate that is no number. Nothing has changed then. What fails on the device comes
-    /// with the next read of a parameter.
+    /// that has failed; and a learning rate that is no number. Nothing has changed then. What goes wrong while computing
+    /// comes at once from the CPU, from a GPU with the next read; the parameters then carry that error.
     #[track_caller]
     pub fn step(&mut self, gradients: Gradients) -> Result<()> {
         let caller = Location::caller();
