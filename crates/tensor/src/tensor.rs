@@ -84,13 +84,14 @@ impl Tensor {
 
     #[track_caller]
     pub(crate) fn source(name: &'static str, device: &Device, data: Result<(crate::device::Buffer, Meta)>) -> Tensor {
+        let origin = scope::origin(Location::caller());
         let new = |metas| NewNode {
             op: OpRef::Shared(Arc::new(Source(name))),
             scalars: Vec::new(),
             inputs: Vec::new(),
             metas,
             device: device.clone(),
-            origin: scope::origin(Location::caller()),
+            origin,
             tracked: false,
             leaf: false,
         };
@@ -199,13 +200,14 @@ impl Tensor {
 
     #[track_caller]
     fn alias(&self, name: &'static str, leaf: bool) -> Tensor {
+        let origin = scope::origin(Location::caller());
         let new = |metas, inputs| NewNode {
             op: OpRef::Shared(Arc::new(crate::ops::view::Alias(name))),
             scalars: Vec::new(),
             inputs,
             metas,
             device: self.device().clone(),
-            origin: scope::origin(Location::caller()),
+            origin,
             tracked: leaf,
             leaf,
         };

@@ -39,8 +39,8 @@ pub mod prelude {
     pub use crate::device;
     pub use crate::io::SaveLoad;
     pub use crate::nn::{
-        AvgPool2d, BatchNorm2d, Conv2d, Dropout, Embedding, Flatten, Layer, LayerNorm, Linear, MaxPool2d, Module,
-        Param, Sequential,
+        Activation, AvgPool2d, BatchNorm2d, Conv2d, Dropout, Embedding, Flatten, Layer, LayerNorm, Linear, MaxPool2d,
+        Module, Param, Sequential,
     };
     pub use crate::optim::{Adam, AdamW, Schedule, Sgd, clip_grad_norm};
     pub use wgrad_autograd::{Backward, Gradients, grad, value_and_grad};

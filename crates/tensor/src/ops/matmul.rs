@@ -50,29 +50,41 @@ impl Tensor {
         let (Ok(a), Ok(b)) = (self.try_shape(), other.try_shape()) else {
             return self.fail("matmul", &[other], Problem::new(ErrorKind::Shape, "an input has failed"));
         };
-        let fail = |why: &'static str| self.fail("matmul", &[other], Problem::new(ErrorKind::Shape, why));
-        match (a.len(), b.len()) {
-            (0, _) | (_, 0) => fail("takes no scalars; multiply them"),
-            (1, 1) if a[0] != b[0] => fail("inner sizes differ"),
+        let (rows, columns) = (a.len(), b.len());
+        if rows == 0 || columns == 0 {
+            let problem = Problem::new(ErrorKind::Shape, "takes no scalars; multiply them");
+            return self.fail("matmul", &[other], problem);
+        }
+        if a[rows - 1] != b[columns.saturating_sub(2)] {
+            return self.fail("matmul", &[other], Problem::new(ErrorKind::Shape, "inner sizes differ"));
+        }
+        match (rows, columns) {
             (1, 1) => self.unsqueeze(0).matmul(&other.unsqueeze(1)).reshape([0usize; 0]),
-            (1, _) if a[0] != b[b.len() - 2] => fail("inner sizes differ"),
             (1, _) => self.unsqueeze(0).matmul(other).squeeze(-2),
-            (_, 1) if a[a.len() - 1] != b[0] => fail("inner sizes differ"),
             (_, 1) => self.matmul(&other.unsqueeze(1)).squeeze(-1),
-            (rows, columns) if a[rows - 1] != b[columns - 2] => fail("inner sizes differ"),
             // One matrix on the right serves all rows of the left: one large product instead of many.
-            (rows, 2) if rows > 2 => {
-                let product = self.reshape([-1, a[rows - 1] as isize]).apply_matmul(other);
+            (_, 2) if rows > 2 => {
+                let product = self.flatten_rows(a[rows - 1]).apply_matmul(other);
                 product.reshape(a.with(rows - 1, b[1]))
             }
-            (rows, columns) => {
+            _ => {
                 let (batch_a, batch_b) = (Shape::from(&a[..rows - 2]), Shape::from(&b[..columns - 2]));
-                let Some(batch) = batch_a.broadcast(&batch_b) else { return fail("leading axes do not broadcast") };
+                let Some(batch) = batch_a.broadcast(&batch_b) else {
+                    let problem = Problem::new(ErrorKind::Shape, "leading axes do not broadcast");
+                    return self.fail("matmul", &[other], problem);
+                };
                 let with = |matrix: &[usize]| batch.iter().chain(matrix).copied().collect::<Shape>();
                 let left = self.expand_to(&with(&a[rows - 2..]));
                 left.apply_matmul(&other.expand_to(&with(&b[columns - 2..])))
             }
         }
+    }
+
+    /// `[.., k]` as one matrix of rows; where there are no elements, -1 would stand for any count.
+    #[track_caller]
+    fn flatten_rows(&self, length: usize) -> Tensor {
+        let rows = self.try_shape().map_or(0, |shape| shape[..shape.len() - 1].iter().product());
+        self.reshape([rows, length])
     }
 
     #[track_caller]

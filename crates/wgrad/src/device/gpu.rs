@@ -3,7 +3,7 @@
 use super::{Device, cpu};
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use wgrad_kernels::Gpu;
+use wgrad_kernels::{Gpu, Tuning};
 use wgrad_plan::Planned;
 use wgrad_tensor::Result;
 
@@ -36,7 +36,7 @@ pub async fn gpu_async(choice: &Choice) -> Result<Device> {
     if let Some(device) = known {
         return Ok(device);
     }
-    let device = Device::new(Planned::new(Gpu::open_async(&Choice::Index(adapter.index)).await?));
+    let device = Device::new(Planned::new(Gpu::open_async(&Choice::Index(adapter.index), Tuning::Auto).await?));
     let mut opened = opened().lock().unwrap_or_else(PoisonError::into_inner);
     Ok(opened.entry(adapter.index).or_insert(device).clone())
 }
