@@ -6,7 +6,7 @@
 
 mod link;
 
-pub use link::{fill, link};
+pub use link::{Function, fill, library_functions, link};
 
 macro_rules! embed {
     ($($name:literal),* $(,)?) => {

@@ -25,7 +25,7 @@ pub fn fill(text: &str, name: &str, content: &str) -> String {
 
 /// The text with every library function that it calls, directly or through another one, appended once.
 pub fn link(text: &str) -> String {
-    let functions: Vec<Function> = library().flat_map(|(_, file)| functions(file)).collect();
+    let functions = library_functions();
     let mut out = text.to_owned();
     let mut linked: Vec<&str> = functions_defined(text).collect();
     let mut open = vec![text];
@@ -43,9 +43,18 @@ pub fn link(text: &str) -> String {
     out
 }
 
-struct Function<'a> {
-    name: &'a str,
-    text: &'a str,
+/// A library function.
+#[derive(Clone, Copy, Debug)]
+pub struct Function<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its definition.
+    pub text: &'a str,
+}
+
+/// Every function of the library.
+pub fn library_functions() -> Vec<Function<'static>> {
+    library().flat_map(|(_, file)| functions(file)).collect()
 }
 
 /// The functions of a file: from `fn` at a line's start to the closing brace at a line's start.
