@@ -4,8 +4,8 @@
 
 A case "softmax" is the tensors "softmax/x" (its inputs), "softmax/out", "softmax/seed" (the gradient that comes in) and
 "softmax/grad.x". Values and gradients are computed in f64 from f32 inputs, so that they are exact to the last digit of
-what is stored; the optimizers run in f32, as they do in PyTorch. Made with PyTorch 2.15: before, clamp passed gradients at
-its bounds.
+what is stored; the optimizers run in f32, as they do in PyTorch. Made with PyTorch 2.15, where clamp passes
+no gradient at its bounds.
 """
 
 import math
