@@ -33,14 +33,17 @@ impl Tensor {
     #[track_caller]
     pub fn elu(&self, alpha: f64) -> Tensor {
         // The exponential sees no positive number: an overflow there would make the unused branch's gradient NaN.
-        let below = self.minimum(0.0).expm1() * alpha;
-        self.gt(0.0).where_(self, below)
+        let positive = self.gt(0.0);
+        let below = positive.where_(0.0, self).expm1() * alpha;
+        positive.where_(self, below)
     }
 
     /// `log(1 + e^x)`, without overflow. PyTorch: `F.softplus`.
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
-        self.relu() + (-self.abs()).exp().log1p()
+        // Not relu and abs: at 0 their gradients are 0, and this one's is a half.
+        let positive = self.gt(0.0);
+        positive.where_(self, 0.0) + positive.where_(-self, self).exp().log1p()
     }
 
     /// `log sigmoid(x)`, without overflow. PyTorch: `F.logsigmoid`.

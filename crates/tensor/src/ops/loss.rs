@@ -39,7 +39,12 @@ impl Tensor {
     /// PyTorch: `F.binary_cross_entropy`.
     #[track_caller]
     pub fn bce_loss(&self, target: &Tensor) -> Tensor {
-        let (log_p, log_q) = (self.log().maximum(-100.0), (1.0 - self).log().maximum(-100.0));
+        // The logarithm sees no 0: its infinite gradient would make NaN of the zero that comes in there.
+        let log = |p: &Tensor| {
+            let zero = p.eq(0.0);
+            zero.where_(-100.0, zero.where_(1.0, p).log().maximum(-100.0))
+        };
+        let (log_p, log_q) = (log(self), log(&(1.0 - self)));
         -(target * log_p + (1.0 - target) * log_q).mean(..)
     }
 
@@ -47,6 +52,6 @@ impl Tensor {
     /// PyTorch: `F.binary_cross_entropy_with_logits`.
     #[track_caller]
     pub fn bce_with_logits_loss(&self, target: &Tensor) -> Tensor {
-        (self.relu() - self * target + (-self.abs()).exp().log1p()).mean(..)
+        (self.softplus() - self * target).mean(..)
     }
 }

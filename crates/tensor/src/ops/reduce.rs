@@ -234,7 +234,10 @@ impl Tensor {
     /// The standard deviation over `axes`. PyTorch: `torch.std`.
     #[track_caller]
     pub fn std(&self, axes: impl Into<Axes>, correction: usize) -> Tensor {
-        self.var(axes, correction).sqrt()
+        // The root's gradient at 0 is infinite, and times zero deviations NaN; as in PyTorch it counts as 0.
+        let var = self.var(axes, correction);
+        let zero = var.eq(0.0);
+        zero.where_(0.0, zero.where_(1.0, &var).sqrt())
     }
 
     /// `x * x`. PyTorch: `torch.square`.

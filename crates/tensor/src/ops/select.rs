@@ -98,9 +98,9 @@ impl Tensor {
     #[track_caller]
     pub fn clamp(&self, low: impl Operand, high: impl Operand) -> Tensor {
         let (low, high) = (low.operand(self), high.operand(self));
-        // As in PyTorch the gradient passes whole at the bounds, where minimum and maximum would halve it.
-        let above = self.gt(&high);
-        let below = self.lt(&low);
+        // As in PyTorch no gradient passes at the bounds, where minimum and maximum would halve it.
+        let above = self.ge(&high);
+        let below = self.le(&low);
         above.where_(&high, below.where_(&low, self))
     }
 

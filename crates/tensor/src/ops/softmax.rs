@@ -23,6 +23,8 @@ impl Tensor {
     #[track_caller]
     pub fn logsumexp(&self, axis: isize) -> Tensor {
         let maximum = self.detach().max_keepdim(axis);
+        // Infinity less infinity is no number; less 0 it is right.
+        let maximum = maximum.isfinite().where_(&maximum, 0.0);
         ((self - &maximum).exp().sum_keepdim(axis).log() + maximum).squeeze(axis)
     }
 

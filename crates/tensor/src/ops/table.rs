@@ -92,7 +92,11 @@ crate::elementwise! {
     }
     /// `x^y`.
     pub real POW: pow(x, z) -> y { x.powf(z) } "pow_real(x, y)" {
-        BOTH, g => (g * z * x.pow(z - 1.0), x.eq(0.0).where_(0.0, g * y * x.log()))
+        BOTH, g => {
+            // Where both are 0 the gradient is 0, and 0 times 0^-1 would be NaN.
+            let exponent = x.eq(0.0).logical_and(z.eq(0.0)).where_(1.0, z - 1.0);
+            (g * z * x.pow(exponent), x.eq(0.0).where_(0.0, g * y * x.log()))
+        }
     }
     /// The angle of the point (`y`, `x`), in -pi to pi.
     pub real ATAN2: atan2(x, z) -> y { x.atan2(z) } "atan2_real(x, y)" {
