@@ -24,23 +24,34 @@ use wgrad_tensor::shape::Shape;
 
 fn main() {
     let only = std::env::args().nth(1).filter(|name| !name.starts_with("--"));
-    let cpu = Cpu::new();
-    println!("{}", cpu.describe().name);
+    let threads = std::env::var("WGRAD_THREADS").ok().and_then(|count| count.parse().ok());
+    let cpu = threads.map_or_else(Cpu::new, Cpu::with_threads);
+    println!("{}; median, least and, of the calling thread, mean processor time", cpu.describe().name);
     for (name, work, inputs, outputs) in cases() {
         if only.as_ref().is_some_and(|only| !name.contains(&**only)) {
             continue;
         }
         let plan = plan(work, &inputs, &outputs);
         let buffers: Vec<_> = inputs.iter().map(|input| cpu.upload(&input.bytes).unwrap()).collect();
-        let (started, mut times) = (Instant::now(), Vec::new());
+        let run = || black_box(cpu.run(&plan, &buffers).unwrap());
+        (0..3).for_each(|_| drop(run()));
+        let (started, used, mut times) = (Instant::now(), processor_time(), Vec::new());
         while times.len() < 10 || (started.elapsed() < Duration::from_millis(700) && times.len() < 2000) {
             let start = Instant::now();
-            black_box(cpu.run(&plan, &buffers).unwrap());
+            run();
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
+        let mean = (processor_time() - used) / times.len() as f64;
         times.sort_by(f64::total_cmp);
-        println!("{name:34} {:9.4}  (least {:9.4})", times[times.len() / 2], times[0]);
+        println!("{name:34} {:9.4} {:9.4} {mean:9.4}", times[times.len() / 2], times[0]);
     }
+}
+
+/// Milliseconds that this thread has run, where the system tells: on a busy machine, the only time that means something.
+fn processor_time() -> f64 {
+    std::thread::yield_now();
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e6
 }
 
 type Case = (&'static str, Work, Vec<Input>, Vec<Meta>);

@@ -19,17 +19,7 @@ pub struct Matrix<'a, T> {
     pub column: isize,
 }
 
-impl<'a, T: Pod> Matrix<'a, T> {
-    /// A matrix whose rows of `columns` elements follow each other.
-    pub fn rows(elements: &'a [T], columns: usize) -> Self {
-        Matrix { elements, row: columns as isize, column: 1 }
-    }
-
-    /// The same memory with rows and columns swapped.
-    pub fn transposed(self) -> Self {
-        Matrix { row: self.column, column: self.row, ..self }
-    }
-
+impl<T: Pod> Matrix<'_, T> {
     /// Whether all positions of `rows` x `columns` lie in memory.
     fn holds(&self, rows: usize, columns: usize) -> bool {
         if rows == 0 || columns == 0 {

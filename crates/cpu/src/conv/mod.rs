@@ -1,20 +1,29 @@
 //! Convolution and its two gradients.
 
+mod correlate;
+mod dots;
 mod geometry;
-mod unroll;
+mod lanes;
+mod planes;
 
-use crate::gemm::{Float, Matrix, Sizes, gemm};
 use crate::map::unsupported;
 use crate::step::Job;
 use crate::threads;
+use correlate::{Image, Packed, correlate};
+use dots::{Part, dots};
 use geometry::{Geometry, shape};
-use unroll::{roll, unroll};
+use lanes::Lanes;
+use planes::Grid;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::op::Window2d;
 
-/// Partial sums of the weight's gradient.
-const PARTS: usize = 16;
+/// Tasks that one convolution is cut into where the batch is small.
+const TASKS: usize = 16;
+/// The least result rows of a task: each task lays out the planes anew.
+const ROWS: usize = 16;
+/// Elements of the weight's gradient in all partial sums together.
+const PARTIAL: usize = 4 << 20;
 
 /// `[n, c, h, w]` with `[o, c / groups, kh, kw]` gives `[n, o, oh, ow]`.
 pub fn forward(window: &Window2d, job: &mut Job<'_>) -> Result<(), Problem> {
@@ -46,73 +55,114 @@ pub fn weight_gradient(window: &Window2d, job: &mut Job<'_>) -> Result<(), Probl
     }
 }
 
-fn forward_as<T: Float>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Problem> {
-    let (input, weight) = (job.operand(0)?.contiguous::<T>()?, job.operand(1)?.contiguous::<T>()?);
+fn forward_as<T: Lanes>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Problem> {
+    let (taps, place) = (geometry.taps(), geometry.kernel[0] * geometry.kernel[1]);
+    let way = Way {
+        source: geometry.image(),
+        channels: geometry.channels,
+        rows: geometry.filters,
+        weight: |row, channel, at| row * taps + channel * place + at,
+        target: geometry.output,
+    };
+    slide::<T>(geometry, &way, &[Grid::of_input(geometry)], job)
+}
+
+fn input_gradient_as<T: Lanes>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Problem> {
+    let (taps, place) = (geometry.taps(), geometry.kernel[0] * geometry.kernel[1]);
+    let way = Way {
+        source: geometry.result(),
+        channels: geometry.filters,
+        rows: geometry.channels,
+        weight: |row, channel, at| channel * taps + row * place + at,
+        target: geometry.input,
+    };
+    slide::<T>(geometry, &way, &Grid::of_result(geometry), job)
+}
+
+/// Which way weights are slid.
+struct Way<F> {
+    /// Elements of one group's source image.
+    source: usize,
+    /// Channels of it.
+    channels: usize,
+    /// Channels of one group's result image.
+    rows: usize,
+    /// Where the weight for a result channel, a source channel and a place in the kernel lies.
+    weight: F,
+    /// Rows and columns of a result channel.
+    target: [usize; 2],
+}
+
+fn slide<T: Lanes>(
+    geometry: &Geometry,
+    way: &Way<impl Fn(usize, usize, usize) -> usize + Sync + Send>,
+    grids: &[Grid],
+    job: &mut Job<'_>,
+) -> Result<(), Problem> {
+    let (source, weights) = (job.operand(0)?.contiguous::<T>()?, job.operand(1)?.contiguous::<T>()?);
     let pool = job.pool;
-    let (m, n, k) = (geometry.filters, geometry.positions(), geometry.taps());
     let out = job.result::<T>(0)?;
     if out.is_empty() {
         return Ok(());
     }
     let groups = geometry.window.groups;
-    let tasks: Vec<_> = out.chunks_mut(geometry.result()).enumerate().collect();
-    threads::try_for_each(tasks, |(i, out)| {
-        let mut memory = pool.take(n * k * size_of::<T>())?;
-        let columns: &mut [T] = bytemuck::try_cast_slice_mut(&mut memory).unwrap_or_default();
-        unroll(geometry, &input[i * geometry.image()..], columns);
-        let weight = &weight[i % groups * geometry.weight()..];
-        gemm(Sizes { m, n, k }, out, Matrix::rows(weight, k), Matrix::rows(columns, n), false, false);
-        Ok(())
-    })
-}
-
-fn input_gradient_as<T: Float>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Problem> {
-    let (result, weight) = (job.operand(0)?.contiguous::<T>()?, job.operand(1)?.contiguous::<T>()?);
-    let pool = job.pool;
-    let (m, n, k) = (geometry.taps(), geometry.positions(), geometry.filters);
-    let out = job.result::<T>(0)?;
-    if out.is_empty() {
-        return Ok(());
-    }
-    let groups = geometry.window.groups;
-    let tasks: Vec<_> = out.chunks_mut(geometry.image()).enumerate().collect();
-    threads::try_for_each(tasks, |(i, out)| {
-        let mut memory = pool.take(m * n * size_of::<T>())?;
-        let columns: &mut [T] = bytemuck::try_cast_slice_mut(&mut memory).unwrap_or_default();
-        let weight = Matrix::rows(&weight[i % groups * geometry.weight()..], m).transposed();
-        let result = Matrix::rows(&result[i * geometry.result()..], n);
-        gemm(Sizes { m, n, k }, columns, weight, result, false, false);
-        roll(geometry, columns, out);
-        Ok(())
-    })
-}
-
-fn weight_gradient_as<T: Float>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Problem> {
-    let (result, input) = (job.operand(0)?.contiguous::<T>()?, job.operand(1)?.contiguous::<T>()?);
-    let pool = job.pool;
-    let (m, n, k) = (geometry.filters, geometry.taps(), geometry.positions());
-    let out = job.result::<T>(0)?;
-    if out.is_empty() {
-        return Ok(());
-    }
-    let (batch, groups) = (geometry.batch, geometry.window.groups);
-    let images = batch.div_ceil(PARTS).max(1);
-    let parts = batch.div_ceil(images).max(1);
-    let mut partial = pool.take(parts * size_of_val(out))?;
-    let partial: &mut [T] = bytemuck::try_cast_slice_mut(&mut partial).unwrap_or_default();
-    partial.fill(T::of(0.0));
-    let tasks: Vec<_> = partial.chunks_mut(geometry.weight()).enumerate().collect();
-    threads::try_for_each(tasks, |(i, out)| {
-        let mut memory = pool.take(n * k * size_of::<T>())?;
-        let columns: &mut [T] = bytemuck::try_cast_slice_mut(&mut memory).unwrap_or_default();
-        let (part, group) = (i / groups, i % groups);
-        for image in part * images..((part + 1) * images).min(batch) {
-            let image = image * groups + group;
-            unroll(geometry, &input[image * geometry.image()..], columns);
-            let result = Matrix::rows(&result[image * geometry.result()..], k);
-            gemm(Sizes { m, n, k }, out, result, Matrix::rows(columns, k).transposed(), true, false);
+    let pack = |group: usize| -> Vec<(Grid, Packed<T>)> {
+        let weights = &weights[group * geometry.weight()..(group + 1) * geometry.weight()];
+        let pack = |grid: &Grid| Packed::new(weights, grid, way.rows, way.channels, &way.weight);
+        grids.iter().map(|grid| (grid.clone(), pack(grid))).collect()
+    };
+    let packed: Vec<_> = (0..groups).map(pack).collect();
+    let pieces = TASKS.div_ceil(geometry.batch * groups);
+    let per_task = way.rows.div_ceil(pieces).next_multiple_of(ROWS);
+    let plane = way.target[0] * way.target[1];
+    let mut tasks = Vec::new();
+    for (i, out) in out.chunks_mut(way.rows * plane).enumerate() {
+        for (j, out) in out.chunks_mut(per_task * plane).enumerate() {
+            tasks.push((i, j * per_task, out));
         }
-        Ok(())
+    }
+    threads::try_for_each(tasks, |(i, first, out)| {
+        let source = &source[i * way.source..(i + 1) * way.source];
+        let rows = out.len() / plane;
+        let mut image = Image { source, channels: way.channels, first, rows, out, target: way.target };
+        correlate(&mut image, &packed[i % groups], pool)
+    })
+}
+
+fn weight_gradient_as<T: Lanes>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Problem> {
+    let (results, inputs) = (job.operand(0)?.contiguous::<T>()?, job.operand(1)?.contiguous::<T>()?);
+    let pool = job.pool;
+    let out = job.result::<T>(0)?;
+    if out.is_empty() {
+        return Ok(());
+    }
+    let (batch, groups, grid) = (geometry.batch, geometry.window.groups, Grid::of_input(geometry));
+    // Each part's sums end in slow additions across a vector: a part is worth them from some thousand windows on.
+    let images = batch.div_ceil(TASKS).max(2048 / geometry.positions()).max(batch * out.len() / PARTIAL).max(1);
+    let parts = batch.div_ceil(images).max(1);
+    let pieces = TASKS.div_ceil(parts * groups);
+    let per_task = geometry.filters.div_ceil(pieces).next_multiple_of(ROWS).min(geometry.filters);
+    let mut memory = pool.take(parts * size_of_val(out))?;
+    let partial: &mut [T] = bytemuck::try_cast_slice_mut(&mut memory).unwrap_or_default();
+    let mut tasks = Vec::new();
+    for (i, out) in partial.chunks_mut(geometry.weight()).enumerate() {
+        for (j, out) in out.chunks_mut(per_task * geometry.taps()).enumerate() {
+            tasks.push((i, j * per_task, out));
+        }
+    }
+    threads::try_for_each(tasks, |(i, first, out)| {
+        let part = i / groups;
+        let mut part = Part {
+            geometry,
+            grid: &grid,
+            results,
+            inputs,
+            images: part * images..((part + 1) * images).min(batch),
+            group: i % groups,
+            filters: first..first + out.len() / geometry.taps(),
+            out,
+        };
+        dots(&mut part, pool)
     })?;
     let (first, rest) = partial.split_at(out.len());
     out.copy_from_slice(first);
