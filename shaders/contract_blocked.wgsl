@@ -13,6 +13,7 @@ struct Params {
     slice: u32,
 }
 
+// Where a row of the left operand and a column of the right one lie, and how far along the depth.
 struct Row {
     at: u32,
 }
@@ -21,22 +22,34 @@ struct Column {
     at: u32,
 }
 
-// What is the same along a row of the left operand.
+struct Step {
+    left: u32,
+    right: u32,
+    right_stride: u32,
+}
+
 fn left_row(batch: u32, row: u32) -> Row {
     return Row((batch * params.rows + row) * params.depth);
 }
 
-fn left(row: Row, k: u32) -> Number {
-    return input0[row.at + k];
-}
-
-// What is the same along a column of the right operand.
 fn right_column(batch: u32, column: u32) -> Column {
     return Column(batch * params.depth * params.columns + column);
 }
 
-fn right(column: Column, k: u32) -> Number {
-    return input1[column.at + k * params.columns];
+fn step_at(k: u32) -> Step {
+    return Step(k, k * params.columns, params.columns);
+}
+
+fn next_step(step: Step) -> Step {
+    return Step(step.left + 1u, step.right + step.right_stride, step.right_stride);
+}
+
+fn left(row: Row, step: Step) -> Number {
+    return input0[row.at + step.left];
+}
+
+fn right(column: Column, step: Step) -> Number {
+    return input1[column.at + step.right];
 }
 
 // Where the result goes.
@@ -103,12 +116,14 @@ fn main(
     var sum2 = vec4<Number>();
     var sum3 = vec4<Number>();
     let end = min((slice + 1u) * params.slice, params.depth);
+    var step = step_at(slice * params.slice);
     for (var k = slice * params.slice; k < end; k++) {
-        let y = vec4<Number>(right(column0, k), right(column1, k), right(column2, k), right(column3, k));
-        sum0 = multiply_add(vec4<Number>(left(row0, k)), y, sum0);
-        sum1 = multiply_add(vec4<Number>(left(row1, k)), y, sum1);
-        sum2 = multiply_add(vec4<Number>(left(row2, k)), y, sum2);
-        sum3 = multiply_add(vec4<Number>(left(row3, k)), y, sum3);
+        let y = vec4<Number>(right(column0, step), right(column1, step), right(column2, step), right(column3, step));
+        sum0 = multiply_add(vec4<Number>(left(row0, step)), y, sum0);
+        sum1 = multiply_add(vec4<Number>(left(row1, step)), y, sum1);
+        sum2 = multiply_add(vec4<Number>(left(row2, step)), y, sum2);
+        sum3 = multiply_add(vec4<Number>(left(row3, step)), y, sum3);
+        step = next_step(step);
     }
     store(batch, slice, row, column, sum0);
     store(batch, slice, row + 1u, column, sum1);

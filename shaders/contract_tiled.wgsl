@@ -13,6 +13,7 @@ struct Params {
     slice: u32,
 }
 
+// Where a row of the left operand and a column of the right one lie, and how far along the depth.
 struct Row {
     at: u32,
 }
@@ -21,22 +22,34 @@ struct Column {
     at: u32,
 }
 
-// What is the same along a row of the left operand.
+struct Step {
+    left: u32,
+    right: u32,
+    right_stride: u32,
+}
+
 fn left_row(batch: u32, row: u32) -> Row {
     return Row((batch * params.rows + row) * params.depth);
 }
 
-fn left(row: Row, k: u32) -> Number {
-    return input0[row.at + k];
-}
-
-// What is the same along a column of the right operand.
 fn right_column(batch: u32, column: u32) -> Column {
     return Column(batch * params.depth * params.columns + column);
 }
 
-fn right(column: Column, k: u32) -> Number {
-    return input1[column.at + k * params.columns];
+fn step_at(k: u32) -> Step {
+    return Step(k, k * params.columns, params.columns);
+}
+
+fn next_step(step: Step) -> Step {
+    return Step(step.left + 1u, step.right + step.right_stride, step.right_stride);
+}
+
+fn left(row: Row, step: Step) -> Number {
+    return input0[row.at + step.left];
+}
+
+fn right(column: Column, step: Step) -> Number {
+    return input1[column.at + step.right];
 }
 
 // Where the result goes.
@@ -127,10 +140,12 @@ fn main(
         let xk = start + left_k;
         let yk = start + right_k;
         if xk < end {
-            x = vec4<Number>(left(row0, xk), left(row1, xk), left(row2, xk), left(row3, xk));
+            let step = step_at(xk);
+            x = vec4<Number>(left(row0, step), left(row1, step), left(row2, step), left(row3, step));
         }
         if yk < end {
-            y = vec4<Number>(right(column0, yk), right(column1, yk), right(column2, yk), right(column3, yk));
+            let step = step_at(yk);
+            y = vec4<Number>(right(column0, step), right(column1, step), right(column2, step), right(column3, step));
         }
         left_tile[left_k * QUADS + left_quad] = x;
         right_tile[right_k * QUADS + right_quad] = y;

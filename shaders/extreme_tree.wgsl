@@ -6,6 +6,8 @@ alias Number = f32;
 struct Params {
     outputs: u32,
     length: u32,
+    slices: u32,
+    identity: u32,
     stride: u32,
 }
 
@@ -14,9 +16,18 @@ fn outer(index: u32) -> u32 {
     return index * params.length;
 }
 
-// How far from it element `index` lies.
-fn inner(index: u32) -> u32 {
-    return index * params.stride;
+// What `inner` reads in every turn of a loop.
+struct Inner {
+    stride: u32,
+}
+
+fn inward() -> Inner {
+    return Inner(params.stride);
+}
+
+// How far from an output's first element its element `index` lies.
+fn inner(inward: Inner, index: u32) -> u32 {
+    return index * inward.stride;
 }
 //}
 
@@ -51,12 +62,13 @@ fn main(
 ) {
     let item = group.y * groups.x + group.x;
     let live = item < params.outputs;
+    let steps = inward();
     let base = outer(select(0u, item, live));
     // Invocations beyond the last element repeat it: it changes nothing.
     var position = min(lane, params.length - 1u);
-    var best = input[base + inner(position)];
+    var best = input[base + inner(steps, position)];
     for (var at = lane + threads; at < params.length; at += threads) {
-        let value = input[base + inner(at)];
+        let value = input[base + inner(steps, at)];
         if beats(value, best) {
             best = value;
             position = at;

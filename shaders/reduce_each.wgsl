@@ -6,7 +6,7 @@ alias Number = f32;
 struct Params {
     outputs: u32,
     length: u32,
-    slice: u32,
+    slices: u32,
     identity: u32,
     stride: u32,
 }
@@ -16,9 +16,18 @@ fn outer(index: u32) -> u32 {
     return index * params.length;
 }
 
-// How far from it element `index` lies.
-fn inner(index: u32) -> u32 {
-    return index * params.stride;
+// What `inner` reads in every turn of a loop.
+struct Inner {
+    stride: u32,
+}
+
+fn inward() -> Inner {
+    return Inner(params.stride);
+}
+
+// How far from an output's first element its element `index` lies.
+fn inner(inward: Inner, index: u32) -> u32 {
+    return index * inward.stride;
 }
 //}
 
@@ -27,6 +36,8 @@ fn inner(index: u32) -> u32 {
 @group(0) @binding(2) var<uniform> params: Params;
 
 override threads: u32 = 64;
+// Whether an output's elements are neighbours in memory; otherwise outputs are. It decides who works beside whom.
+override runs_inward: bool = true;
 
 //{ combine
 fn combine(x: Number, y: Number) -> Number {
@@ -48,22 +59,23 @@ fn main(
 ) {
     let item = (group.y * groups.x + group.x) * threads + lane;
     // Where there are few outputs, the elements of each are cut in slices, and a second pass reduces the slices' results.
-    let slices = (params.length + params.slice - 1u) / max(params.slice, 1u);
-    let per_output = max(slices, 1u);
-    if item >= params.outputs * per_output {
+    let slices = params.slices;
+    if item >= params.outputs * slices {
         return;
     }
-    let base = outer(item / per_output);
-    var at = (item % per_output) * params.slice;
-    let end = min(at + params.slice, params.length);
+    let base = outer(select(item % params.outputs, item / slices, runs_inward));
+    let steps = inward();
+    let slice = (params.length + slices - 1u) / slices;
+    var at = select(item / params.outputs, item % slices, runs_inward) * slice;
+    let end = min(at + slice, params.length);
     // Sums of sums: the error grows with the count's square root, not with the count.
     var total = identity();
     while at < end {
         let stop = min(at + 128u, end);
-        var block = input[base + inner(at)];
+        var block = input[base + inner(steps, at)];
         at += 1u;
         while at < stop {
-            block = combine(block, input[base + inner(at)]);
+            block = combine(block, input[base + inner(steps, at)]);
             at += 1u;
         }
         total = combine(total, block);

@@ -6,7 +6,7 @@ alias Number = f32;
 struct Params {
     outputs: u32,
     length: u32,
-    slice: u32,
+    slices: u32,
     identity: u32,
     stride: u32,
 }
@@ -16,9 +16,18 @@ fn outer(index: u32) -> u32 {
     return index * params.length;
 }
 
-// How far from it element `index` lies.
-fn inner(index: u32) -> u32 {
-    return index * params.stride;
+// What `inner` reads in every turn of a loop.
+struct Inner {
+    stride: u32,
+}
+
+fn inward() -> Inner {
+    return Inner(params.stride);
+}
+
+// How far from an output's first element its element `index` lies.
+fn inner(inward: Inner, index: u32) -> u32 {
+    return index * inward.stride;
 }
 //}
 
@@ -49,23 +58,25 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let slices = max((params.length + params.slice - 1u) / max(params.slice, 1u), 1u);
+    // Where there are few outputs, the elements of each are cut in slices, and a second pass reduces the slices' results.
+    let slices = params.slices;
     let item = (group.y * groups.x + group.x) * (threads / lanes) + thread / lanes;
     let lane = thread % lanes;
     let live = item < params.outputs * slices;
     var total = identity();
     if live {
         let base = outer(item / slices);
-        let start = (item % slices) * params.slice;
-        let end = min(start + params.slice, params.length);
-        var at = start + lane;
+        let steps = inward();
+        let end = params.length;
+        let stride = lanes * slices;
+        var at = (item % slices) * lanes + lane;
         while at < end {
             // Sums of sums keep the error small, as in reduce_each.
-            var block = input[base + inner(at)];
-            at += lanes;
+            var block = input[base + inner(steps, at)];
+            at += stride;
             for (var i = 1u; i < 32u && at < end; i++) {
-                block = combine(block, input[base + inner(at)]);
-                at += lanes;
+                block = combine(block, input[base + inner(steps, at)]);
+                at += stride;
             }
             total = combine(total, block);
         }

@@ -41,22 +41,25 @@ fn main(
         return;
     }
     let at = locate(item % params.places);
+    let axis_size = params.axis_size;
+    let axis_stride = params.axis_stride;
+    let pick_stride = params.pick_stride;
     let start = (item / params.places) * params.part;
-    let end = min(start + params.part, params.axis_size);
+    let end = min(start + params.part, axis_size);
     for (var i = start; i < end; i++) {
-        output[at.x + i * params.axis_stride] = base[at.x + i * params.axis_stride];
+        output[at.x + i * axis_stride] = base[at.x + i * axis_stride];
     }
     let length = select(0u, params.length, at.z != 0u);
     for (var i = 0u; i < length; i++) {
-        var pick = picks[at.y + i * params.pick_stride];
-        if pick >= params.axis_size {
+        var pick = picks[at.y + i * pick_stride];
+        if pick >= axis_size {
             // Two words to a step: whether there was a bad index, and the largest one.
             atomicMax(&status[params.slot], 1u);
             atomicMax(&status[params.slot + 1u], pick);
-            pick = params.axis_size - 1u;
+            pick = axis_size - 1u;
         }
         if pick >= start && pick < end {
-            output[at.x + pick * params.axis_stride] += source[at.y + i * params.pick_stride];
+            output[at.x + pick * axis_stride] += source[at.y + i * pick_stride];
         }
     }
 }

@@ -36,20 +36,36 @@ struct Row {
     at: u32,
 }
 
+// Where a column lies in its image, and the window's place on it. Places left of or above the image wrap around to
+// large numbers, so that one comparison finds them.
 struct Column {
     at: u32,
     y: u32,
     x: u32,
 }
 
+// An output channel and tap: where its weight lies, its place in a window, where its channel lies. The rest is constant.
+struct Step {
+    weight: u32,
+    y: u32,
+    x: u32,
+    plane: u32,
+    height: u32,
+    width: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    end_y: u32,
+    end_x: u32,
+    next_weight: u32,
+    stride_y: u32,
+    stride_x: u32,
+}
+
+override unit_stride: bool = false;
+
 fn left_row(group: u32, row: u32) -> Row {
     let taps = params.kernel_height * params.kernel_width;
     return Row((group * params.out_channels * params.channels + row) * taps);
-}
-
-fn left(row: Row, k: u32) -> Number {
-    let taps = params.kernel_height * params.kernel_width;
-    return input1[row.at + (k / taps) * params.channels * taps + k % taps];
 }
 
 fn right_column(group: u32, column: u32) -> Column {
@@ -63,18 +79,58 @@ fn right_column(group: u32, column: u32) -> Column {
     );
 }
 
-fn right(column: Column, k: u32) -> Number {
-    let tap = k / params.kernel_width;
+fn step_at(k: u32) -> Step {
+    let taps = params.kernel_height * params.kernel_width;
+    let channel = k / taps;
+    let tap = k % taps;
+    return Step(
+        channel * params.channels * taps + tap,
+        (tap / params.kernel_width) * params.dilation_y,
+        (tap % params.kernel_width) * params.dilation_x,
+        channel * params.out_height * params.out_width,
+        params.out_height, params.out_width, params.dilation_y, params.dilation_x,
+        params.kernel_height * params.dilation_y, params.kernel_width * params.dilation_x,
+        (params.channels - 1u) * taps, params.stride_y, params.stride_x,
+    );
+}
+
+fn next_step(step: Step) -> Step {
+    var next = step;
+    next.weight += 1u;
+    next.x += step.dilation_x;
+    if next.x == step.end_x {
+        next.x = 0u;
+        next.y += step.dilation_y;
+        if next.y == step.end_y {
+            next.y = 0u;
+            next.plane += step.height * step.width;
+            next.weight += step.next_weight;
+        }
+    }
+    return next;
+}
+
+fn left(row: Row, step: Step) -> Number {
+    return input1[row.at + step.weight];
+}
+
+fn right(column: Column, step: Step) -> Number {
     // Where the window that met this pixel with this tap started; it wraps around to a large number where none did.
-    let y = column.y - (tap % params.kernel_height) * params.dilation_y;
-    let x = column.x - (k % params.kernel_width) * params.dilation_x;
-    let out_y = y / params.stride_y;
-    let out_x = x / params.stride_x;
-    if out_y >= params.out_height || out_x >= params.out_width
-        || out_y * params.stride_y != y || out_x * params.stride_x != x {
+    var y = column.y - step.y;
+    var x = column.x - step.x;
+    if !unit_stride {
+        let start_y = y;
+        let start_x = x;
+        y /= step.stride_y;
+        x /= step.stride_x;
+        if y * step.stride_y != start_y || x * step.stride_x != start_x {
+            return Number(0);
+        }
+    }
+    if y >= step.height || x >= step.width {
         return Number(0);
     }
-    return input0[column.at + ((tap / params.kernel_height) * params.out_height + out_y) * params.out_width + out_x];
+    return input0[column.at + step.plane + y * step.width + x];
 }
 
 fn destination(group: u32, row: u32, column: u32) -> u32 {

@@ -40,20 +40,38 @@ struct Column {
     at: u32,
 }
 
-fn left_row(batch: u32, row: u32) -> Row {
-    return Row(left_batch(batch) + row * params.left_row);
+struct Step {
+    left: u32,
+    right: u32,
+    left_stride: u32,
+    right_stride: u32,
 }
 
-fn left(row: Row, k: u32) -> Number {
-    return input0[row.at + k * params.left_k];
+fn left_row(batch: u32, row: u32) -> Row {
+    return Row(left_batch(batch) + row * params.left_row);
 }
 
 fn right_column(batch: u32, column: u32) -> Column {
     return Column(right_batch(batch) + column * params.right_column);
 }
 
-fn right(column: Column, k: u32) -> Number {
-    return input1[column.at + k * params.right_k];
+fn step_at(k: u32) -> Step {
+    return Step(k * params.left_k, k * params.right_k, params.left_k, params.right_k);
+}
+
+fn next_step(step: Step) -> Step {
+    var next = step;
+    next.left += step.left_stride;
+    next.right += step.right_stride;
+    return next;
+}
+
+fn left(row: Row, step: Step) -> Number {
+    return input0[row.at + step.left];
+}
+
+fn right(column: Column, step: Step) -> Number {
+    return input1[column.at + step.right];
 }
 
 fn destination(batch: u32, row: u32, column: u32) -> u32 {

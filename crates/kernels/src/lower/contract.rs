@@ -22,12 +22,43 @@ struct Shape {
     right_runs_deep: bool,
 }
 
+/// The kernels of a contraction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Through workgroup memory.
+    Tiled,
+    /// Each invocation alone, 4 x 4 results.
+    Blocked,
+    /// Each invocation alone, 8 x 8 results.
+    Broad,
+}
+
+impl Form {
+    fn file(self) -> &'static str {
+        match self {
+            Form::Tiled => "contract_tiled",
+            Form::Blocked => "contract_blocked",
+            Form::Broad => "contract_broad",
+        }
+    }
+
+    /// The rows, and the columns, that a workgroup of tiles or an invocation computes.
+    fn edge(self) -> usize {
+        match self {
+            Form::Tiled => 64,
+            Form::Blocked => 4,
+            Form::Broad => 8,
+        }
+    }
+}
+
 /// How a contraction's operands are found: the file, the text where the file leaves it open, and the parameters.
 struct Operands {
     name: &'static str,
     key: Key,
     interface: String,
     params: Params,
+    overrides: Vec<(&'static str, f64)>,
 }
 
 impl Lowering<'_> {
@@ -78,6 +109,7 @@ impl Lowering<'_> {
                     .collect::<String>()
             ),
             params,
+            overrides: Vec::new(),
         };
         self.contract(left.dtype, &shape, operands, [&left.buffer, &right.buffer], output)
     }
@@ -120,7 +152,11 @@ impl Lowering<'_> {
             left_runs_deep: true,
             right_runs_deep: false,
         };
-        let operands = sizes.operands("operands/conv2d_input", window);
+        let mut operands = sizes.operands("operands/conv2d_input", window);
+        // Without gaps between windows there is nothing to divide.
+        let unit = window.stride == [1, 1];
+        operands.key = operands.key.number(usize::from(unit));
+        operands.overrides.push(("unit_stride", f64::from(u8::from(unit))));
         self.contract(grad.dtype, &shape, operands, [&grad.buffer, &weight.buffer], output)
     }
 
@@ -145,6 +181,16 @@ impl Lowering<'_> {
         self.contract(grad.dtype, &shape, operands, [&grad.buffer, &input.buffer], output)
     }
 
+    /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation.
+    fn form(&self, shape: &Shape) -> Form {
+        let least = shape.rows.min(shape.columns);
+        match self.engine.software {
+            true if least >= 6 => Form::Broad,
+            false if least > 16 && shape.depth >= 8 => Form::Tiled,
+            _ => Form::Blocked,
+        }
+    }
+
     fn contract(
         &mut self,
         dtype: DType,
@@ -158,14 +204,14 @@ impl Lowering<'_> {
         if count == 0 {
             return Ok(());
         }
-        // Tiles pass through workgroup memory, which pays where a real GPU fills them.
-        let tiled = !self.engine.software && shape.rows > 16 && shape.columns > 16 && shape.depth >= 8;
-        let tiles = |size: usize| shape.rows.div_ceil(size) * shape.columns.div_ceil(size) * shape.batches;
+        let form = self.form(shape);
+        let edge = form.edge();
+        let alone = shape.rows.div_ceil(edge) * shape.columns.div_ceil(edge) * shape.batches;
         // A long depth under few results is cut in slices that are added afterwards, always in the same order.
-        let (alone, wanted, least) = match (tiled, self.engine.software) {
-            (true, _) => (tiles(64), 512, 128),
-            (false, true) => (tiles(4), 64, 512),
-            (false, false) => (tiles(4), 8192, 64),
+        let (wanted, least) = match (form, self.engine.software) {
+            (Form::Tiled, _) => (512, 128),
+            (_, true) => (64, 512),
+            (_, false) => (8192, 64),
         };
         let slices = (wanted / alone).min(shape.depth / least).max(1);
         let slice = shape.depth.div_ceil(slices);
@@ -177,7 +223,8 @@ impl Lowering<'_> {
         let partial = if slices > 1 { Some(self.allocate(count * slices * dtype.size())?) } else { None };
         let target = partial.as_ref().unwrap_or(output);
         let runs = [shape.left_runs_deep, shape.right_runs_deep];
-        let name = if tiled { "contract_tiled" } else { "contract_blocked" };
+        let name = form.file();
+        let tiled = form == Form::Tiled;
         let mut key = operands.key.text(name).number(dtype as usize);
         if tiled {
             key = runs.iter().fold(key, |key, &runs| key.number(usize::from(runs)));
@@ -195,11 +242,12 @@ impl Lowering<'_> {
             let text = fill(&text, "operands", &between(&open));
             let text = if dtype.is_float() { text } else { fill(&text, "multiply", MULTIPLY_WHOLE) };
             let flags = ["left_runs_deep", "right_runs_deep"];
-            let overrides: Vec<(&str, f64)> = if tiled {
-                flags.into_iter().zip(runs).map(|(name, runs)| (name, f64::from(u8::from(runs)))).collect()
+            let mut overrides = operands.overrides;
+            if tiled {
+                overrides.extend(flags.into_iter().zip(runs).map(|(name, runs)| (name, f64::from(u8::from(runs)))));
             } else {
-                vec![("threads", THREADS as f64)]
-            };
+                overrides.push(("threads", THREADS as f64));
+            }
             let label = operands.name.trim_start_matches("operands/");
             Ok(Source::own(format!("{label} {number}"), &text, &overrides))
         })?;
@@ -259,6 +307,6 @@ impl Convolution {
         for pair in [self.kernel, window.stride, window.padding, window.dilation] {
             params.sizes(&pair);
         }
-        Operands { name, key: Key::new(name), interface: String::new(), params }
+        Operands { name, key: Key::new(name), interface: String::new(), params, overrides: Vec::new() }
     }
 }

@@ -34,7 +34,7 @@ impl Lowering<'_> {
             key: folded.key(name, input.dtype).number(extreme as usize),
             inputs: vec![input.buffer.raw()],
             outputs: vec![value.raw(), position.raw()],
-            params: folded.params(length.max(1), 0),
+            params: folded.params(1, 0),
             groups,
         };
         self.launch(launch, || {

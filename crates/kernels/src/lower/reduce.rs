@@ -35,19 +35,19 @@ impl Folded {
         Folded { outer: walk(outputs, output_stride), inner: walk(length, stride) }
     }
 
-    /// `Params`, `fn outer` and `fn inner`.
+    /// `Params`, `fn outer`, and `fn inner` with what it reads once.
     pub fn interface(&self) -> String {
         format!(
-            "struct Params {{\n    outputs: u32,\n    length: u32,\n    slice: u32,\n    identity: u32,\n{}{}}}\n\n{}\n{}",
+            "struct Params {{\n    outputs: u32,\n    length: u32,\n    slices: u32,\n    identity: u32,\n{}{}}}\n\n{}\n{}",
             self.outer.fields("outer_"),
             self.inner.fields("inner_"),
             self.outer.function("outer", "outer_"),
-            self.inner.function("inner", "inner_"),
+            self.inner.hoisted("inner_"),
         )
     }
 
-    pub fn params(&self, slice: usize, identity: u32) -> Params {
-        let mut params = Params::of(&[self.outer.count(), self.inner.count(), slice]);
+    pub fn params(&self, slices: usize, identity: u32) -> Params {
+        let mut params = Params::of(&[self.outer.count(), self.inner.count(), slices]);
         params.words(&[identity]);
         self.outer.params(&mut params);
         self.inner.params(&mut params);
@@ -65,11 +65,14 @@ impl Folded {
 }
 
 /// How the work is shared out.
+#[derive(Clone, Copy)]
 struct Shares {
     /// Invocations for each output or slice: 1, or the lanes of a tree.
     lanes: usize,
-    /// Elements of a slice; a second pass reduces the slices' results.
-    slice: usize,
+    /// Parts of an output's elements; a second pass reduces their results.
+    slices: usize,
+    /// Whether an output's elements are neighbours, and so are its slices.
+    runs_inward: bool,
 }
 
 impl Lowering<'_> {
@@ -105,31 +108,28 @@ impl Lowering<'_> {
     ) -> Result<(), Problem> {
         let (outputs, length) = (folded.outer.count(), folded.inner.count());
         let shares = self.shares(outputs, length, folded.runs_inward());
-        let slices = length.div_ceil(shares.slice).max(1);
+        let slices = shares.slices;
         if slices == 1 {
-            return self.reduce_pass(reduction, folded, dtype, &shares, input, output);
+            return self.reduce_pass(reduction, folded, dtype, shares, input, output);
         }
         let partial = self.allocate(outputs * slices * dtype.size())?;
-        self.reduce_pass(reduction, folded, dtype, &shares, input, &partial)?;
-        let rest = Folded::side_by_side(outputs, slices, slices, 1);
-        let shares = Shares { slice: slices, ..self.shares(outputs, slices, true) };
-        self.reduce_pass(reduction, &rest, dtype, &shares, &partial, output)
+        self.reduce_pass(reduction, folded, dtype, shares, input, &partial)?;
+        let (output_stride, stride) = if shares.runs_inward { (slices, 1) } else { (1, outputs) };
+        let rest = Folded::side_by_side(outputs, slices, output_stride, stride);
+        let shares = Shares { slices: 1, ..self.shares(outputs, slices, shares.runs_inward) };
+        self.reduce_pass(reduction, &rest, dtype, shares, &partial, output)
     }
 
     fn shares(&self, outputs: usize, length: usize, runs_inward: bool) -> Shares {
-        let outputs = outputs.max(1);
         // Slices that bring the invocations up to `wanted`, each of `least` elements or more.
-        let slice = |wanted: usize, least: usize| {
-            let slices = wanted.div_ceil(outputs).min(length / least).max(1);
-            length.div_ceil(slices).max(1)
-        };
+        let slices = |wanted: usize, least: usize| wanted.div_ceil(outputs.max(1)).min(length / least).max(1);
         if self.engine.software {
-            Shares { lanes: 1, slice: slice(256, 256) }
+            Shares { lanes: 1, slices: slices(256, 256), runs_inward }
         } else if runs_inward && length > 8 {
             let lanes = (length / 4).next_power_of_two().clamp(8, TREE);
-            Shares { lanes, slice: slice(1024, 4096) }
+            Shares { lanes, slices: slices(1024, 4096), runs_inward }
         } else {
-            Shares { lanes: 1, slice: slice(16_384, 64) }
+            Shares { lanes: 1, slices: slices(16_384, 64), runs_inward }
         }
     }
 
@@ -138,19 +138,22 @@ impl Lowering<'_> {
         reduction: Reduction,
         folded: &Folded,
         dtype: DType,
-        shares: &Shares,
+        shares: Shares,
         input: &Arc<GpuBuffer>,
         output: &Arc<GpuBuffer>,
     ) -> Result<(), Problem> {
         let number = self.number(dtype)?;
-        let slices = folded.inner.count().div_ceil(shares.slice).max(1);
-        let items = folded.outer.count() * slices;
+        let items = folded.outer.count() * shares.slices;
         let (name, threads) = if shares.lanes == 1 { ("reduce_each", THREADS) } else { ("reduce_tree", TREE) };
         let launch = Launch {
-            key: folded.key(name, dtype).number(reduction as usize).number(shares.lanes),
+            key: folded
+                .key(name, dtype)
+                .number(reduction as usize)
+                .number(shares.lanes)
+                .number(usize::from(shares.runs_inward)),
             inputs: vec![input.raw()],
             outputs: vec![output.raw()],
-            params: folded.params(shares.slice, identity(reduction, dtype)),
+            params: folded.params(shares.slices, identity(reduction, dtype)),
             groups: items.div_ceil(threads / shares.lanes),
         };
         self.launch(launch, || {
@@ -161,10 +164,11 @@ impl Lowering<'_> {
                 DType::F64 => fill(&text, "identity", IDENTITY_F64),
                 _ => text,
             };
-            let lanes = ("lanes", shares.lanes as f64);
-            let overrides = [("threads", threads as f64), lanes];
-            let used = if shares.lanes == 1 { &overrides[..1] } else { &overrides[..] };
-            Ok(Source::own(format!("{reduction:?} {number}").to_lowercase(), &text, used))
+            let own = match shares.lanes {
+                1 => ("runs_inward", f64::from(u8::from(shares.runs_inward))),
+                lanes => ("lanes", lanes as f64),
+            };
+            Ok(Source::own(format!("{reduction:?} {number}").to_lowercase(), &text, &[("threads", threads as f64), own]))
         })
     }
 }

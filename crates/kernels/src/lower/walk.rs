@@ -74,6 +74,31 @@ impl Walk {
         text
     }
 
+    /// A struct with what the only window needs, the function that fills it once, and the one that finds a place with
+    /// it: in a loop, parameters would be read again in every turn.
+    pub fn hoisted(&self, prefix: &str) -> String {
+        let names: Vec<String> = (1..self.sizes.len())
+            .map(|axis| format!("size{axis}"))
+            .chain((0..self.sizes.len()).map(|axis| format!("stride{axis}")))
+            .collect();
+        let fields: String = names.iter().map(|name| format!("    {name}: u32,\n")).collect();
+        let values: Vec<String> = names
+            .iter()
+            .map(|name| format!("params.{prefix}{}", name.replace("stride", "stride0_")))
+            .collect();
+        let place: Vec<String> =
+            (0..self.sizes.len()).map(|axis| format!("c{axis} * inward.stride{axis}")).collect();
+        let (fields, values, place) = match names.as_slice() {
+            [] => ("    nothing: u32,\n".to_owned(), "0u".to_owned(), "0u".to_owned()),
+            _ => (fields, values.join(", "), place.join(" + ")),
+        };
+        let decode = self.decode(prefix).replace(&format!("params.{prefix}"), "inward.");
+        format!(
+            "struct Inner {{\n{fields}}}\n\nfn inward() -> Inner {{\n    return Inner({values});\n}}\n\n\
+             fn inner(inward: Inner, index: u32) -> u32 {{\n{decode}    return {place};\n}}\n"
+        )
+    }
+
     /// A whole function from an index to the place in the only window.
     pub fn function(&self, name: &str, prefix: &str) -> String {
         format!(
