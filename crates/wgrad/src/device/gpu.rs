@@ -31,7 +31,7 @@ pub fn gpu(choice: &Choice) -> Result<Device> {
 /// # Errors
 /// [`NoAdapter`](wgrad_tensor::ErrorKind::NoAdapter) where none answers to the choice; what the driver fails with.
 pub async fn gpu_async(choice: &Choice) -> Result<Device> {
-    let adapter = choice.find(&adapters_async().await)?;
+    let adapter = choice.find_async().await?;
     let known = opened().lock().unwrap_or_else(PoisonError::into_inner).get(&adapter.index).cloned();
     if let Some(device) = known {
         return Ok(device);
@@ -57,7 +57,7 @@ pub fn best() -> Result<Device> {
 /// What the driver of a GPU that is there fails with.
 pub async fn best_async() -> Result<Device> {
     let asked_for = std::env::var_os("WGRAD_ADAPTER").is_some();
-    match Choice::Best.find(&adapters_async().await) {
+    match Choice::Best.find_async().await {
         Ok(adapter) if asked_for || adapter.kind != "software gpu" => gpu_async(&Choice::Index(adapter.index)).await,
         Err(error) if asked_for => Err(error),
         _ => Ok(cpu()),
