@@ -68,8 +68,7 @@ pub fn check(dump: Option<PathBuf>, with_browser: bool) -> Result<bool, String> 
 /// The files of `shaders/`. The library is one text, and once more without f64 for the targets that lack it.
 fn on_disk() -> Vec<Shader> {
     let files = wgrad_shaders::FILES.iter().filter(|(name, _)| !name.starts_with("lib/"));
-    let mut shaders: Vec<Shader> =
-        files.map(|(name, text)| Shader::new(*name, &wgrad_shaders::link(text))).collect();
+    let mut shaders: Vec<Shader> = files.map(|(name, text)| Shader::new(*name, &wgrad_shaders::link(text))).collect();
     let functions = wgrad_shaders::library_functions();
     let whole: String = functions.iter().map(|function| function.text).collect();
     shaders.push(Shader::new("lib", &whole));
@@ -168,14 +167,11 @@ fn to_hlsl(module: &Module, info: &ModuleInfo) -> Result<(), String> {
 
 fn to_glsl(module: &Module, info: &ModuleInfo, entry: &str) -> Result<(), String> {
     let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
-    let pipeline = glsl::PipelineOptions {
-        shader_stage: ShaderStage::Compute,
-        entry_point: entry.to_owned(),
-        multiview: None,
-    };
+    let pipeline =
+        glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.to_owned(), multiview: None };
     let mut text = String::new();
     let policies = naga::proc::BoundsCheckPolicies::default();
-    let mut writer = glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)
-        .map_err(|error| error.to_string())?;
+    let mut writer =
+        glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies).map_err(|error| error.to_string())?;
     writer.write().map(drop).map_err(|error| error.to_string())
 }

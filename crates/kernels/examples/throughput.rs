@@ -14,12 +14,8 @@ use wgrad_tensor::op::{Map, Reduction, Window2d};
 use wgrad_tensor::ops::table::{ADD, EXP};
 
 fn time(gpu: &Gpu, name: &str, build: &Build, work: f64, unit: &str) {
-    let inputs: Vec<_> = build
-        .0
-        .inputs
-        .iter()
-        .map(|&value| gpu.upload(&vec![0; build.0.values[value].bytes()]).unwrap())
-        .collect();
+    let inputs: Vec<_> =
+        build.0.inputs.iter().map(|&value| gpu.upload(&vec![0; build.0.values[value].bytes()]).unwrap()).collect();
     let once = || {
         let (start, before) = (Instant::now(), cpu_seconds());
         let outputs = gpu.run(&build.0, &inputs).unwrap();
@@ -32,7 +28,12 @@ fn time(gpu: &Gpu, name: &str, build: &Build, work: f64, unit: &str) {
     times.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (median, cpu) = times[2];
     let speed = work / median / 1e9;
-    println!("{name:32} {:9.3} ms (first {:7.1}, CPU {:8.2})  {speed:8.2} {unit}", median * 1e3, first * 1e3, cpu * 1e3);
+    println!(
+        "{name:32} {:9.3} ms (first {:7.1}, CPU {:8.2})  {speed:8.2} {unit}",
+        median * 1e3,
+        first * 1e3,
+        cpu * 1e3
+    );
 }
 
 /// CPU time of all threads so far, where the system tells: on a software adapter it is the work itself.

@@ -44,7 +44,7 @@ impl fmt::Display for Adapter {
 /// Which adapter to open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The most capable: discrete, integrated, virtual, then software; Vulkan, Metal and DX12 before GL.
+    /// The most capable: discrete, integrated, virtual, then software. GL only where nothing else is there.
     /// The environment variable `WGRAD_ADAPTER`, written like any choice, decides instead where it is set.
     #[default]
     Best,
@@ -101,14 +101,10 @@ impl Choice {
     /// # Errors
     /// [`ErrorKind::NoAdapter`], with a list of those found, where it takes none.
     pub fn find(&self, adapters: &[Adapter]) -> Result<Adapter> {
-        let from_environment = std::env::var("WGRAD_ADAPTER").ok().filter(|_| *self == Choice::Best);
-        let choice = match &from_environment {
-            Some(text) => text.parse().unwrap_or_default(),
-            None => self.clone(),
-        };
+        let choice = self.resolved();
         let best = adapters.iter().filter(|adapter| choice.takes(adapter)).min_by_key(|adapter| rank(adapter));
         best.cloned().ok_or_else(|| {
-            let asked = if from_environment.is_some() { " (from WGRAD_ADAPTER)" } else { "" };
+            let asked = if choice == *self { "" } else { " (from WGRAD_ADAPTER)" };
             let listed: Vec<String> = adapters.iter().map(ToString::to_string).collect();
             let message = match listed.as_slice() {
                 [] => format!("no adapter \"{choice}\"{asked}: this system shows none"),
@@ -116,6 +112,22 @@ impl Choice {
             };
             Error::at(Problem::new(ErrorKind::NoAdapter, message), "open".into(), Vec::new(), None, None)
         })
+    }
+
+    /// The best of this system's adapters that this choice takes. Drivers that cannot answer to it are left asleep.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoAdapter`], with a list of those found, where it takes none.
+    pub async fn find_async(&self) -> Result<Adapter> {
+        choose(self).await.map(|(adapter, _)| adapter)
+    }
+
+    /// What `Best` stands for where the environment says it.
+    fn resolved(&self) -> Choice {
+        match std::env::var("WGRAD_ADAPTER") {
+            Ok(text) if *self == Choice::Best => text.parse().unwrap_or_default(),
+            _ => self.clone(),
+        }
     }
 }
 
@@ -127,12 +139,12 @@ pub fn adapters() -> Vec<Adapter> {
 
 /// Every adapter of this system. A browser shows the one that it chose.
 pub async fn adapters_async() -> Vec<Adapter> {
-    enumerate().await.into_iter().map(|(adapter, _)| adapter).collect()
+    enumerate(&Choice::Name(String::new())).await.into_iter().map(|(adapter, _)| adapter).collect()
 }
 
 /// The chosen adapter, or an error that lists what was found.
 pub(crate) async fn choose(choice: &Choice) -> Result<(Adapter, wgpu::Adapter)> {
-    let (shown, raw): (Vec<_>, Vec<_>) = enumerate().await.into_iter().unzip();
+    let (shown, raw): (Vec<_>, Vec<_>) = enumerate(&choice.resolved()).await.into_iter().unzip();
     let chosen = choice.find(&shown)?;
     let raw = shown.iter().zip(raw).find(|(adapter, _)| adapter.index == chosen.index);
     let missing = || Problem::new(ErrorKind::NoAdapter, format!("the adapter {chosen} is gone"));
@@ -147,18 +159,53 @@ fn rank(adapter: &Adapter) -> (usize, bool) {
     (kind, adapter.backend == "gl")
 }
 
-async fn enumerate() -> Vec<(Adapter, wgpu::Adapter)> {
+/// Every adapter that `choice` may mean, with its place in the whole list. Waking a driver takes time, and some of them
+/// write to the terminal, so drivers that cannot answer are left asleep.
+async fn enumerate(choice: &Choice) -> Vec<(Adapter, wgpu::Adapter)> {
+    let mut found = awake().await;
+    let with_gl = match choice {
+        Choice::Best => found.is_empty(),
+        Choice::Backend(name) => name.eq_ignore_ascii_case("gl"),
+        Choice::Index(index) => *index >= found.len(),
+        Choice::Name(_) | Choice::Kind(_) => true,
+    };
+    if with_gl {
+        found.extend(wake(Backends::GL).await);
+    }
+    found.into_iter().enumerate().map(|(index, raw)| (show(index, &raw), raw)).collect()
+}
+
+/// All adapters but GL's. Outside the browser their drivers are woken once and stay so; a browser's adapter opens once.
+async fn awake() -> Vec<wgpu::Adapter> {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        static AWAKE: std::sync::OnceLock<Vec<wgpu::Adapter>> = std::sync::OnceLock::new();
+        match AWAKE.get() {
+            Some(found) => found.clone(),
+            None => {
+                let found = wake(Backends::all() & !Backends::GL).await;
+                AWAKE.get_or_init(|| found).clone()
+            }
+        }
+    }
+    #[cfg(target_arch = "wasm32")]
+    wake(Backends::all() & !Backends::GL).await
+}
+
+async fn wake(backends: Backends) -> Vec<wgpu::Adapter> {
+    if (backends & wgpu::Instance::enabled_backend_features()).is_empty() {
+        return Vec::new();
+    }
     // Validation finds wgrad's own mistakes: it belongs to debug builds.
     let flags = if cfg!(debug_assertions) { InstanceFlags::from_build_config() } else { InstanceFlags::empty() };
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
         flags,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let found = instance.enumerate_adapters(Backends::all()).await;
-    let computes = |adapter: &wgpu::Adapter| {
-        adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-    };
-    found.into_iter().filter(computes).enumerate().map(|(index, raw)| (show(index, &raw), raw)).collect()
+    let mut found = instance.enumerate_adapters(backends).await;
+    found.retain(|raw| raw.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
+    found
 }
 
 fn show(index: usize, raw: &wgpu::Adapter) -> Adapter {

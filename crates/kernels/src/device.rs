@@ -71,9 +71,10 @@ impl Gpu {
             required_limits: limits.clone(),
             ..Default::default()
         };
-        let (device, queue) = raw.request_device(&descriptor).await.map_err(|error| {
-            device_error(ErrorKind::Device, "open", format!("{adapter} does not open: {error}"))
-        })?;
+        let (device, queue) = raw
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| device_error(ErrorKind::Device, "open", format!("{adapter} does not open: {error}")))?;
         let journal = Arc::new(Journal::default());
         journal.listen(&device);
         let counters = Arc::new(Counters::default());

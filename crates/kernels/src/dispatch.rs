@@ -25,7 +25,8 @@ pub(crate) struct Dispatch {
 /// A grid of at least `groups` workgroups, laid over x and y where x alone does not hold them. Kernels count
 /// `y * groups.x + x` and leave the rest out.
 pub(crate) fn grid(groups: usize, limit: u32) -> Result<[u32; 3], Problem> {
-    let too_many = || Problem::new(ErrorKind::Unsupported, format!("{groups} workgroups are more than the device starts"));
+    let too_many =
+        || Problem::new(ErrorKind::Unsupported, format!("{groups} workgroups are more than the device starts"));
     let rows = groups.div_ceil(limit as usize);
     let x = u32::try_from(groups.div_ceil(rows.max(1))).map_err(|_| too_many())?;
     let y = u32::try_from(rows).ok().filter(|&rows| rows <= limit).ok_or_else(too_many)?;

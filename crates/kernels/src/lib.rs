@@ -18,8 +18,8 @@ mod pipelines;
 mod readback;
 mod stats;
 
-pub use adapter::{Adapter, Choice, adapters_async};
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
+pub use adapter::{Adapter, Choice, adapters_async};
 pub use device::{Gpu, Tuning};
 pub use stats::Stats;

@@ -120,9 +120,7 @@ impl Pipelines {
         let module = if source.trusted {
             // SAFETY: our kernels index only within the buffers that the lowering binds, and their loops end: the lowering
             // bounds every grid and size, and index ops clamp what they read from tensors.
-            unsafe {
-                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-            }
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         } else {
             self.device.create_shader_module(descriptor)
         };

@@ -143,7 +143,14 @@ struct Shapes {
     output: [usize; 4],
 }
 
-fn shapes(window: &Window2d, images: usize, channels: usize, size: [usize; 2], outs: usize, kernel: [usize; 2]) -> Shapes {
+fn shapes(
+    window: &Window2d,
+    images: usize,
+    channels: usize,
+    size: [usize; 2],
+    outs: usize,
+    kernel: [usize; 2],
+) -> Shapes {
     let out = |axis: usize| {
         let reach = window.dilation[axis] * (kernel[axis] - 1) + 1;
         (size[axis] + 2 * window.padding[axis] - reach) / window.stride[axis] + 1

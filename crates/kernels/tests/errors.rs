@@ -52,11 +52,8 @@ fn a_bad_index_is_an_error_of_the_next_read_and_then_all_is_well() {
         assert_eq!(read::<f32>(gpu, &gather(&[0, 1, 2])).unwrap(), [1.0, 2.0, 3.0]);
 
         let mut build = Build::default();
-        let operands = vec![
-            build.input(&[4], DType::F32),
-            build.input(&[2], DType::U32),
-            build.input(&[2], DType::F32),
-        ];
+        let operands =
+            vec![build.input(&[4], DType::F32), build.input(&[2], DType::U32), build.input(&[2], DType::F32)];
         build.op(TestOp::ScatterAdd(0), operands, &[4], DType::F32);
         let inputs = [upload(gpu, &[0.0f32; 4]), upload(gpu, &[1u32, 4]), upload(gpu, &[1.0f32, 1.0])];
         let out = gpu.run(&build.0, &inputs).unwrap().remove(0);
@@ -124,7 +121,10 @@ fn buffers_are_reused_and_reads_check_their_length() {
             }
         }
         let stats = gpu.stats();
-        assert_eq!((stats.plans_run, stats.dispatches, stats.pipelines, stats.uploads, stats.reads), (20, 20, 1, 1, 20));
+        assert_eq!(
+            (stats.plans_run, stats.dispatches, stats.pipelines, stats.uploads, stats.reads),
+            (20, 20, 1, 1, 20)
+        );
         assert_eq!(pollster::block_on(gpu.read(&input, 4001)).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(pollster::block_on(gpu.read(&input, 0)).unwrap(), []);
         for bytes in [0usize, 1, 2, 3, 4, 5, 4099] {

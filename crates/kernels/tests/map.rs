@@ -115,7 +115,8 @@ fn every_row_in_whole_numbers_agrees_with_the_cpu() {
                     let args = if row.arity == 1 { vec![$values.clone()] } else { vec![x, y] };
                     let of = |at: usize| args.iter().map(|arg| arg[at]).collect::<Vec<$t>>();
                     if row.to_bool {
-                        let (found, expected) = (row_on_gpu::<$t, bool>(gpu, row, &args), on_cpu::<$t, bool>(row, &args));
+                        let (found, expected) =
+                            (row_on_gpu::<$t, bool>(gpu, row, &args), on_cpu::<$t, bool>(row, &args));
                         let wrong = (0..found.len()).find(|&at| found[at] != expected[at]);
                         assert_eq!(wrong.map(of), None, "{}: {}", gpu.describe().name, row.name);
                     } else {
@@ -140,7 +141,12 @@ fn logic_and_f64_rows_agree_with_the_cpu() {
         let other = vec![false, true, false, true, true];
         for row in ROWS.iter().filter(|row| row.dtypes == [DType::Bool]) {
             let args = if row.arity == 1 { vec![both.clone()] } else { vec![both.clone(), other.clone()] };
-            assert_eq!(row_on_gpu::<bool, bool>(gpu, row, &args), on_cpu::<bool, bool>(row, &args), "{name}: {}", row.name);
+            assert_eq!(
+                row_on_gpu::<bool, bool>(gpu, row, &args),
+                on_cpu::<bool, bool>(row, &args),
+                "{name}: {}",
+                row.name
+            );
         }
         for row in ROWS.iter().filter(|row| row.dtypes.contains(&DType::F64)) {
             let (x, y) = pairs(&values);
@@ -176,9 +182,52 @@ fn logic_and_f64_rows_agree_with_the_cpu() {
 
 /// All dtypes as f64 of their values, and their bytes.
 fn samples(dtype: DType) -> (Vec<u8>, usize) {
-    let floats = [0.0, -0.0, 1.0, -1.0, 1.5, 2.5, -2.7, 255.4, 256.0, 65_504.0, 65_519.0, 65_520.0, 1e9, -1e9, 3e9, 5e9, 1e-7,
-        5.96e-8, 2.9e-8, 6.1e-5, 1e-40, 1.0009766, 1.00048828125, 1.00146484375, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
-    let ints = [0i64, 1, -1, 2, 127, 128, 255, 256, 257, 65_535, -65_536, 16_777_217, 2_147_483_647, -2_147_483_648, 4_294_967_295];
+    let floats = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        1.5,
+        2.5,
+        -2.7,
+        255.4,
+        256.0,
+        65_504.0,
+        65_519.0,
+        65_520.0,
+        1e9,
+        -1e9,
+        3e9,
+        5e9,
+        1e-7,
+        5.96e-8,
+        2.9e-8,
+        6.1e-5,
+        1e-40,
+        1.0009766,
+        1.00048828125,
+        1.00146484375,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ];
+    let ints = [
+        0i64,
+        1,
+        -1,
+        2,
+        127,
+        128,
+        255,
+        256,
+        257,
+        65_535,
+        -65_536,
+        16_777_217,
+        2_147_483_647,
+        -2_147_483_648,
+        4_294_967_295,
+    ];
     let bytes: Vec<u8> = match dtype {
         DType::F32 | DType::F64 | DType::F16 | DType::BF16 => {
             floats.iter().flat_map(|&v| Scalar::Float(v).to_bytes(dtype)).collect()
@@ -246,11 +295,18 @@ fn casts_between_all_dtypes() {
                         _ => false,
                     };
                     // A GPU may take numbers below the normal range of f32 for 0.
-                    let tiny = to == DType::F64 && f64::from_bytes(f)[0].abs() < 1e-37 && f64::from_bytes(e)[0].abs() < 1e-37;
-                    let tiny = tiny || to == DType::F32 && f32::from_bytes(f)[0].abs() < 1.2e-38 && f32::from_bytes(e)[0].abs() < 1.2e-38;
+                    let tiny =
+                        to == DType::F64 && f64::from_bytes(f)[0].abs() < 1e-37 && f64::from_bytes(e)[0].abs() < 1e-37;
+                    let tiny = tiny
+                        || to == DType::F32
+                            && f32::from_bytes(f)[0].abs() < 1.2e-38
+                            && f32::from_bytes(e)[0].abs() < 1.2e-38;
                     let tiny = tiny || to == DType::BF16 && bf16::from_bytes(e)[0].to_f32().abs() < 1.2e-38;
                     let name = &gpu.describe().name;
-                    assert!(f == e || (nan(f) && nan(e)) || tiny, "{name}: {from} {given:?} as {to} is {f:?}, not {e:?}");
+                    assert!(
+                        f == e || (nan(f) && nan(e)) || tiny,
+                        "{name}: {from} {given:?} as {to} is {f:?}, not {e:?}"
+                    );
                 }
             }
         }
@@ -315,11 +371,25 @@ fn windows_of_every_shape_of_stride() {
 }
 
 fn normal32(v: f32) -> [u8; 4] {
-    (if v.is_nan() { f32::NAN } else if v.is_subnormal() { 0.0 } else { v }).to_le_bytes()
+    (if v.is_nan() {
+        f32::NAN
+    } else if v.is_subnormal() {
+        0.0
+    } else {
+        v
+    })
+    .to_le_bytes()
 }
 
 fn normal64(v: f64) -> [u8; 8] {
-    (if v.is_nan() { f64::NAN } else if v.is_subnormal() { 0.0 } else { v }).to_le_bytes()
+    (if v.is_nan() {
+        f64::NAN
+    } else if v.is_subnormal() {
+        0.0
+    } else {
+        v
+    })
+    .to_le_bytes()
 }
 
 #[test]
@@ -419,12 +489,22 @@ fn a_new_shape_or_number_compiles_nothing() {
         let own = wgrad_kernels::Gpu::open(&wgrad_kernels::Choice::Backend(gpu.describe().backend.clone())).unwrap();
         let mut build = Build::default();
         let x = build.input(&[6], DType::F32);
-        build.map(&[6], vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])], &[1], vec![x]);
+        build.map(
+            &[6],
+            vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])],
+            &[1],
+            vec![x],
+        );
         run::<f32>(&own, &build, &[upload(&own, &[1.0f32; 6])]);
         let first = own.stats();
         let mut build = Build::default();
         let x = build.input(&[9, 11], DType::F32);
-        build.map(&[9, 11], vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])], &[1], vec![x]);
+        build.map(
+            &[9, 11],
+            vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])],
+            &[1],
+            vec![x],
+        );
         assert_eq!(run::<f32>(&own, &build, &[upload(&own, &[1.0f32; 99])]), vec![-1.0; 99]);
         assert_eq!((first.pipelines, own.stats().pipelines, own.stats().dispatches), (1, 1, 2));
     }

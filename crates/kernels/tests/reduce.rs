@@ -105,16 +105,24 @@ fn whole_numbers_f64_and_nothing() {
             let mut build = Build::default();
             let x = build.input(&[50, 100], DType::I32);
             build.op(TestOp::Reduce(reduction, vec![1]), vec![x], &[50, 1], DType::I32);
-            let expected: Vec<i32> = ints.chunks(100).map(|row| {
-                let row = row.iter().copied();
-                match reduction {
-                    Reduction::Sum => row.fold(0, i32::wrapping_add),
-                    Reduction::Prod => row.fold(1, i32::wrapping_mul),
-                    Reduction::Max => row.max().unwrap(),
-                    Reduction::Min => row.min().unwrap(),
-                }
-            }).collect();
-            assert_eq!(run::<i32>(gpu, &build, &[upload(gpu, &ints)]), expected, "{} {reduction:?}", gpu.describe().name);
+            let expected: Vec<i32> = ints
+                .chunks(100)
+                .map(|row| {
+                    let row = row.iter().copied();
+                    match reduction {
+                        Reduction::Sum => row.fold(0, i32::wrapping_add),
+                        Reduction::Prod => row.fold(1, i32::wrapping_mul),
+                        Reduction::Max => row.max().unwrap(),
+                        Reduction::Min => row.min().unwrap(),
+                    }
+                })
+                .collect();
+            assert_eq!(
+                run::<i32>(gpu, &build, &[upload(gpu, &ints)]),
+                expected,
+                "{} {reduction:?}",
+                gpu.describe().name
+            );
             let mut build = Build::default();
             let x = build.input(&[5000], DType::U32);
             build.op(TestOp::Reduce(reduction, vec![0]), vec![x], &[1], DType::U32);
@@ -125,7 +133,12 @@ fn whole_numbers_f64_and_nothing() {
                 Reduction::Max => all.max().unwrap(),
                 Reduction::Min => all.min().unwrap(),
             };
-            assert_eq!(run::<u32>(gpu, &build, &[upload(gpu, &unsigned)]), [expected], "{} {reduction:?}", gpu.describe().name);
+            assert_eq!(
+                run::<u32>(gpu, &build, &[upload(gpu, &unsigned)]),
+                [expected],
+                "{} {reduction:?}",
+                gpu.describe().name
+            );
             // No elements give what changes nothing; no outputs give nothing.
             let identity = match reduction {
                 Reduction::Sum => 0.0,
@@ -187,7 +200,8 @@ fn nan_wins_and_the_first_of_equals() {
                     for (row, part) in data.chunks(length).enumerate() {
                         let mut best = 0;
                         for at in 1..length {
-                            let wins = if extreme == Extreme::Max { part[at] > part[best] } else { part[at] < part[best] };
+                            let wins =
+                                if extreme == Extreme::Max { part[at] > part[best] } else { part[at] < part[best] };
                             if wins || (part[at].is_nan() && !part[best].is_nan()) {
                                 best = at;
                             }

@@ -217,8 +217,7 @@ impl Lowering<'_> {
         let slice = shape.depth.div_ceil(slices);
         let slices = shape.depth.div_ceil(slice.max(1)).max(1);
 
-        let mut params =
-            Params::of(&[shape.rows, shape.columns, shape.depth, shape.batches, slices, slice]);
+        let mut params = Params::of(&[shape.rows, shape.columns, shape.depth, shape.batches, slices, slice]);
         params.append(&operands.params);
         let partial = if slices > 1 { Some(self.allocate(count * slices * dtype.size())?) } else { None };
         let target = partial.as_ref().unwrap_or(output);
@@ -259,7 +258,8 @@ impl Lowering<'_> {
 }
 
 /// The fields of every contraction's `Params`.
-const COMMON: &str = "    rows: u32,\n    columns: u32,\n    depth: u32,\n    batches: u32,\n    slices: u32,\n    slice: u32,\n";
+const COMMON: &str =
+    "    rows: u32,\n    columns: u32,\n    depth: u32,\n    batches: u32,\n    slices: u32,\n    slice: u32,\n";
 
 const MULTIPLY_WHOLE: &str = "fn multiply_add(x: vec4<Number>, y: vec4<Number>, sum: vec4<Number>) -> vec4<Number> {\n    return x * y + sum;\n}\n";
 
@@ -286,9 +286,11 @@ struct Convolution {
 impl Convolution {
     fn new(window: &Window2d, input: &[usize], weight: &[usize], output: &[usize]) -> Result<Self, Problem> {
         match (input, weight, output) {
-            (&[images, _, height, width], &[outs, channels, kernel_height, kernel_width], &[_, _, out_height, out_width])
-                if window.groups > 0 =>
-            {
+            (
+                &[images, _, height, width],
+                &[outs, channels, kernel_height, kernel_width],
+                &[_, _, out_height, out_width],
+            ) if window.groups > 0 => {
                 let kernel = [kernel_height, kernel_width];
                 let out_channels = outs / window.groups;
                 Ok(Convolution { images, channels, height, width, out_channels, out_height, out_width, kernel })

@@ -28,8 +28,7 @@ impl Lowering<'_> {
             return Err(Problem::new(ErrorKind::Value, "nothing is the largest or smallest of no elements"));
         }
         let tree = if self.engine.software { outputs < 16 && length > 4096 } else { length > 64 };
-        let (name, groups) =
-            if tree { ("extreme_tree", outputs) } else { ("extreme_each", outputs.div_ceil(THREADS)) };
+        let (name, groups) = if tree { ("extreme_tree", outputs) } else { ("extreme_each", outputs.div_ceil(THREADS)) };
         let launch = Launch {
             key: folded.key(name, input.dtype).number(extreme as usize),
             inputs: vec![input.buffer.raw()],

@@ -70,7 +70,8 @@ impl Lowering<'_> {
         };
         let arrays = buffers.len();
         self.launch(launch, || {
-            let text = map_text::Text { program, style: windows.style, loads: &windows.loads, walk: &windows.walk, arrays };
+            let text =
+                map_text::Text { program, style: windows.style, loads: &windows.loads, walk: &windows.walk, arrays };
             Ok(Source::own(format!("map {name}"), &text.kernel(&stores)?, &[("threads", THREADS as f64)]))
         })
     }
@@ -83,9 +84,11 @@ fn windows(program: &Program, inputs: &[Input], bindings: &[usize], stores: &[DT
     let mut walk = Walk::new(&layouts);
     let own = walk.windows.remove(0).1;
 
-    let words = inputs.iter().map(|input| input.dtype).chain(stores.iter().copied()).all(|dtype| {
-        matches!(dtype, DType::F32 | DType::I32 | DType::U32)
-    });
+    let words = inputs
+        .iter()
+        .map(|input| input.dtype)
+        .chain(stores.iter().copied())
+        .all(|dtype| matches!(dtype, DType::F32 | DType::I32 | DType::U32));
     let lone_axis = walk.sizes.len() <= 1;
     let by_four = |size: usize| size.is_multiple_of(4);
     let vectors = words

@@ -210,7 +210,9 @@ impl Text<'_> {
             let _ = match load.reach {
                 Reach::Linear => writeln!(text, "    let v{number} = input{array}[item];"),
                 Reach::Strided => writeln!(text, "    let v{number} = input{array}[at{number}];"),
-                Reach::Repeated => writeln!(text, "    let v{number} = input{array}[at{number} / 4u][at{number} % 4u];"),
+                Reach::Repeated => {
+                    writeln!(text, "    let v{number} = input{array}[at{number} / 4u][at{number} % 4u];")
+                }
                 Reach::Single => writeln!(
                     text,
                     "    let v{number} = input{array}[params.offset{number} / 4u][params.offset{number} % 4u];"

@@ -209,9 +209,8 @@ impl<'a> Lowering<'a> {
             ));
         }
         let params = NonZeroU64::new(bytes.len() as u64).map(|size| {
-            let offset = self.params.len().next_multiple_of(
-                self.engine.limits.min_uniform_buffer_offset_alignment as usize,
-            );
+            let offset =
+                self.params.len().next_multiple_of(self.engine.limits.min_uniform_buffer_offset_alignment as usize);
             self.params.resize(offset, 0);
             self.params.extend_from_slice(&bytes);
             (offset as u32, size)
@@ -255,8 +254,7 @@ impl<'a> Lowering<'a> {
         }
         let shape = input.layout.shape.clone();
         let buffer = self.allocate(shape.count() * input.dtype.size())?;
-        let copy =
-            Program { shape: shape.clone(), code: vec![Instruction::Load(0, input.dtype)], stores: vec![0] };
+        let copy = Program { shape: shape.clone(), code: vec![Instruction::Load(0, input.dtype)], stores: vec![0] };
         let meta = Meta::new(&shape, input.dtype);
         self.map(&copy, std::slice::from_ref(input), std::slice::from_ref(&buffer), &[meta], "copy")?;
         Ok(Input { buffer, dtype: input.dtype, layout: Layout::contiguous(&shape) })

@@ -214,9 +214,11 @@ fn moving(label: &str, source: &str, dtype: DType, inputs: usize) -> Result<Sour
     let words = dtype.size().div_ceil(4);
     let width = format!("const PER_WORD: u32 = {}u;\nconst WORDS: u32 = {words}u;\n", per_word(dtype));
     let text = fill(file("move")?, "width", &width);
-    let text = text
-        .replace("@binding(2) var<uniform>", &format!("@binding({}) var<uniform>", inputs + 1 + extra))
-        .replace("@binding(1) var<storage, read_write> output", &format!("@binding({inputs}) var<storage, read_write> output"));
+    let text =
+        text.replace("@binding(2) var<uniform>", &format!("@binding({}) var<uniform>", inputs + 1 + extra)).replace(
+            "@binding(1) var<storage, read_write> output",
+            &format!("@binding({inputs}) var<storage, read_write> output"),
+        );
     let text = fill(&text, "source", source);
     Ok(Source::own(format!("{label} of {}-byte elements", dtype.size()), &text, &[("threads", THREADS as f64)]))
 }

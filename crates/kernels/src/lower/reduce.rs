@@ -168,7 +168,11 @@ impl Lowering<'_> {
                 1 => ("runs_inward", f64::from(u8::from(shares.runs_inward))),
                 lanes => ("lanes", lanes as f64),
             };
-            Ok(Source::own(format!("{reduction:?} {number}").to_lowercase(), &text, &[("threads", threads as f64), own]))
+            Ok(Source::own(
+                format!("{reduction:?} {number}").to_lowercase(),
+                &text,
+                &[("threads", threads as f64), own],
+            ))
         })
     }
 }

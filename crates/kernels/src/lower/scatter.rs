@@ -25,7 +25,10 @@ impl Lowering<'_> {
         let (shape, indices) = (&meta.shape, &index.layout.shape);
         let rank = shape.len();
         if axis >= rank || indices.len() != rank || source.layout.shape != *indices {
-            return Err(Problem::new(ErrorKind::Shape, "index and source of one shape, of the base's rank, are needed"));
+            return Err(Problem::new(
+                ErrorKind::Shape,
+                "index and source of one shape, of the base's rank, are needed",
+            ));
         }
         if shape.count() == 0 {
             return match indices.count() {

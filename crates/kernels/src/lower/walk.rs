@@ -82,12 +82,9 @@ impl Walk {
             .chain((0..self.sizes.len()).map(|axis| format!("stride{axis}")))
             .collect();
         let fields: String = names.iter().map(|name| format!("    {name}: u32,\n")).collect();
-        let values: Vec<String> = names
-            .iter()
-            .map(|name| format!("params.{prefix}{}", name.replace("stride", "stride0_")))
-            .collect();
-        let place: Vec<String> =
-            (0..self.sizes.len()).map(|axis| format!("c{axis} * inward.stride{axis}")).collect();
+        let values: Vec<String> =
+            names.iter().map(|name| format!("params.{prefix}{}", name.replace("stride", "stride0_"))).collect();
+        let place: Vec<String> = (0..self.sizes.len()).map(|axis| format!("c{axis} * inward.stride{axis}")).collect();
         let (fields, values, place) = match names.as_slice() {
             [] => ("    nothing: u32,\n".to_owned(), "0u".to_owned(), "0u".to_owned()),
             _ => (fields, values.join(", "), place.join(" + ")),
@@ -101,11 +98,7 @@ impl Walk {
 
     /// A whole function from an index to the place in the only window.
     pub fn function(&self, name: &str, prefix: &str) -> String {
-        format!(
-            "fn {name}(index: u32) -> u32 {{\n{}    return {};\n}}\n",
-            self.decode(prefix),
-            self.place(prefix, 0)
-        )
+        format!("fn {name}(index: u32) -> u32 {{\n{}    return {};\n}}\n", self.decode(prefix), self.place(prefix, 0))
     }
 }
 

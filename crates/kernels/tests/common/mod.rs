@@ -28,7 +28,10 @@ pub fn gpus() -> &'static [Gpu] {
             println!("on {adapter}, {tuning:?}");
             pollster::block_on(Gpu::open_async(&Choice::Index(adapter.index), tuning)).unwrap()
         };
-        found.iter().flat_map(|adapter| [Tuning::Hardware, Tuning::Software].map(|tuning| open(adapter, tuning))).collect()
+        found
+            .iter()
+            .flat_map(|adapter| [Tuning::Hardware, Tuning::Software].map(|tuning| open(adapter, tuning)))
+            .collect()
     })
 }
 
