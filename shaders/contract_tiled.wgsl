@@ -81,6 +81,23 @@ fn multiply_add(x: vec4<Number>, y: vec4<Number>, sum: vec4<Number>) -> vec4<Num
 }
 //}
 
+// Four rows at one place of the depth; nothing beyond its end.
+fn load_left(k: u32, end: u32, row0: Row, row1: Row, row2: Row, row3: Row) -> vec4<Number> {
+    if k >= end {
+        return vec4<Number>();
+    }
+    let step = step_at(k);
+    return vec4<Number>(left(row0, step), left(row1, step), left(row2, step), left(row3, step));
+}
+
+fn load_right(k: u32, end: u32, column0: Column, column1: Column, column2: Column, column3: Column) -> vec4<Number> {
+    if k >= end {
+        return vec4<Number>();
+    }
+    let step = step_at(k);
+    return vec4<Number>(right(column0, step), right(column1, step), right(column2, step), right(column3, step));
+}
+
 fn store(batch: u32, slice: u32, row: u32, column: u32, value: vec4<Number>) {
     if row >= params.rows || column >= params.columns {
         return;
@@ -134,22 +151,16 @@ fn main(
     let own_column = lane % 16u;
     let own_row = lane / 16u;
     let end = min((slice + 1u) * params.slice, params.depth);
-    for (var start = slice * params.slice; start < end; start += DEPTH) {
-        var x = vec4<Number>();
-        var y = vec4<Number>();
-        let xk = start + left_k;
-        let yk = start + right_k;
-        if xk < end {
-            let step = step_at(xk);
-            x = vec4<Number>(left(row0, step), left(row1, step), left(row2, step), left(row3, step));
-        }
-        if yk < end {
-            let step = step_at(yk);
-            y = vec4<Number>(right(column0, step), right(column1, step), right(column2, step), right(column3, step));
-        }
+    let begin = slice * params.slice;
+    var x = load_left(begin + left_k, end, row0, row1, row2, row3);
+    var y = load_right(begin + right_k, end, column0, column1, column2, column3);
+    for (var start = begin; start < end; start += DEPTH) {
         left_tile[left_k * QUADS + left_quad] = x;
         right_tile[right_k * QUADS + right_quad] = y;
         workgroupBarrier();
+        // The next tile is on its way from memory while this one is multiplied.
+        x = load_left(start + DEPTH + left_k, end, row0, row1, row2, row3);
+        y = load_right(start + DEPTH + right_k, end, column0, column1, column2, column3);
         for (var k = 0u; k < DEPTH; k++) {
             let a = left_tile[k * QUADS + own_row];
             let b = right_tile[k * QUADS + own_column];

@@ -18,7 +18,7 @@ embed! {
     "map",
     "reduce_each", "reduce_tree",
     "extreme_each", "extreme_tree",
-    "contract_blocked", "contract_broad", "contract_tiled",
+    "contract_blocked", "contract_broad", "contract_tiled", "contract_wide",
     "operands/matmul", "operands/conv2d", "operands/conv2d_input", "operands/conv2d_weight",
     "move", "sources/gather",
     "scatter_add", "fold",

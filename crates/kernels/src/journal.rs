@@ -122,9 +122,7 @@ impl Journal {
 
     /// Takes what the driver has complained of, if it has.
     pub fn take_fault(&self) -> Option<Error> {
-        let mut faults = lock(&self.faults);
-        let first = faults.drain(..).next();
-        first
+        lock(&self.faults).drain(..).next()
     }
 
     /// Registers a run.

@@ -49,6 +49,7 @@ fn products_of_every_size_and_stride() {
         (vec![2], 0, 4, 4),
         (vec![2], 4, 0, 4),
     ];
+    sizes.push((vec![24], 130, 21, 140));
     for _ in 0..6 {
         sizes.push((vec![1 + dice.below(3)], 1 + dice.below(90), 1 + dice.below(90), 1 + dice.below(90)));
     }

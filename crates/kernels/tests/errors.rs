@@ -34,7 +34,7 @@ fn a_bad_index_is_an_error_of_the_next_read_and_then_all_is_well() {
         let mut build = Build::default();
         let x = build.input(&[3], DType::F32);
         build.op(TestOp::Reduce(wgrad_tensor::op::Reduction::Sum, vec![0]), vec![x], &[1], DType::F32);
-        let descendant = gpu.run(&build.0, &[bad.clone()]).unwrap().remove(0);
+        let descendant = gpu.run(&build.0, std::slice::from_ref(&bad)).unwrap().remove(0);
         let error = read::<f32>(gpu, &good).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Index, "{error}");
         assert!(error.message().contains("index 5") && error.message().contains("size 3"), "{error}");

@@ -347,7 +347,7 @@ fn windows_of_every_shape_of_stride() {
                 // Itself and the same through another window: two loads on one buffer, two stores.
                 let code = vec![Instruction::Load(0, dtype), Instruction::Load(1, dtype)];
                 build.map(shape, code, &[0, 1], vec![view.clone(), view.clone()]);
-                let outputs = gpu.run(&build.0, &[buffer.clone()]).unwrap();
+                let outputs = gpu.run(&build.0, std::slice::from_ref(&buffer)).unwrap();
                 for output in &outputs {
                     let found = pollster::block_on(gpu.read(output, output.bytes())).unwrap();
                     let expected: Vec<u8> = coordinates(shape)

@@ -25,8 +25,10 @@ struct Shape {
 /// The kernels of a contraction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Through workgroup memory.
+    /// Tiles of 64 x 64 through workgroup memory.
     Tiled,
+    /// Tiles of 128 x 128, where there are enough of them.
+    Wide,
     /// Each invocation alone, 4 x 4 results.
     Blocked,
     /// Each invocation alone, 8 x 8 results.
@@ -37,6 +39,7 @@ impl Form {
     fn file(self) -> &'static str {
         match self {
             Form::Tiled => "contract_tiled",
+            Form::Wide => "contract_wide",
             Form::Blocked => "contract_blocked",
             Form::Broad => "contract_broad",
         }
@@ -46,6 +49,7 @@ impl Form {
     fn edge(self) -> usize {
         match self {
             Form::Tiled => 64,
+            Form::Wide => 128,
             Form::Blocked => 4,
             Form::Broad => 8,
         }
@@ -182,10 +186,12 @@ impl Lowering<'_> {
     }
 
     /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation.
-    fn form(&self, shape: &Shape) -> Form {
+    fn form(&self, shape: &Shape, dtype: DType) -> Form {
         let least = shape.rows.min(shape.columns);
+        let wide = shape.rows.div_ceil(128) * shape.columns.div_ceil(128) * shape.batches;
         match self.engine.software {
             true if least >= 6 => Form::Broad,
+            false if least > 96 && wide >= 96 && dtype != DType::F64 => Form::Wide,
             false if least > 16 && shape.depth >= 8 => Form::Tiled,
             _ => Form::Blocked,
         }
@@ -204,12 +210,12 @@ impl Lowering<'_> {
         if count == 0 {
             return Ok(());
         }
-        let form = self.form(shape);
+        let form = self.form(shape, dtype);
         let edge = form.edge();
         let alone = shape.rows.div_ceil(edge) * shape.columns.div_ceil(edge) * shape.batches;
         // A long depth under few results is cut in slices that are added afterwards, always in the same order.
         let (wanted, least) = match (form, self.engine.software) {
-            (Form::Tiled, _) => (512, 128),
+            (Form::Tiled | Form::Wide, _) => (512, 128),
             (_, true) => (64, 512),
             (_, false) => (8192, 64),
         };
@@ -223,7 +229,7 @@ impl Lowering<'_> {
         let target = partial.as_ref().unwrap_or(output);
         let runs = [shape.left_runs_deep, shape.right_runs_deep];
         let name = form.file();
-        let tiled = form == Form::Tiled;
+        let tiled = matches!(form, Form::Tiled | Form::Wide);
         let mut key = operands.key.text(name).number(dtype as usize);
         if tiled {
             key = runs.iter().fold(key, |key, &runs| key.number(usize::from(runs)));
