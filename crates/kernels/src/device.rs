@@ -5,7 +5,7 @@ use crate::journal::{Journal, OpenRun, Verdict, device_error, lock};
 use crate::lower::Lowering;
 use crate::memory::{GpuBuffer, Memory, Use};
 use crate::pipelines::Pipelines;
-use crate::readback::{Staged, read};
+use crate::readback::{Staged, look_after, read};
 use crate::stats::{Counters, Stats, count};
 use std::any::Any;
 use std::fmt;
@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     /// Held from taking buffers to submitting the work on them: a buffer that becomes free during one run must not be
     /// written by another before that run is submitted.
     pub order: Mutex<()>,
+    /// A look at runs that nobody reads from.
+    pub watch: Mutex<Option<Staged>>,
 }
 
 impl Gpu {
@@ -96,9 +98,19 @@ impl Gpu {
             Tuning::Hardware => false,
             Tuning::Software => true,
         };
-        let order = Mutex::new(());
-        let engine =
-            Engine { device, queue, description, software, limits, memory, pipelines, journal, counters, order };
+        let engine = Engine {
+            device,
+            queue,
+            description,
+            software,
+            limits,
+            memory,
+            pipelines,
+            journal,
+            counters,
+            order: Mutex::default(),
+            watch: Mutex::default(),
+        };
         Ok(Gpu(Arc::new(engine)))
     }
 
@@ -179,6 +191,7 @@ impl Engine {
         if let Some(error) = inputs.iter().find_map(|input| input.verdict.error()) {
             return Err(error);
         }
+        look_after(self);
         let _order = lock(&self.order);
         let verdict = Arc::new(Verdict::default());
         let mut lowering = Lowering::new(self, plan, &inputs, verdict.clone())?;

@@ -97,6 +97,7 @@ type ScopeFuture = Pin<Box<dyn Future<Output = Option<Error>> + Send>>;
 pub(crate) struct Journal {
     open: Mutex<Vec<Arc<OpenRun>>>,
     faults: Mutex<Vec<Error>>,
+    unread: Mutex<Option<Error>>,
     lost: Mutex<Option<Error>>,
     scopes: Mutex<Vec<ScopeFuture>>,
 }
@@ -106,7 +107,7 @@ impl Journal {
     pub fn listen(self: &Arc<Self>, device: &wgpu::Device) {
         let journal = self.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&journal.faults).push(from_wgpu("run", &error));
+            journal.fault(from_wgpu("run", &error));
         }));
         let journal = self.clone();
         device.set_device_lost_callback(move |reason, message| {
@@ -118,6 +119,21 @@ impl Journal {
     /// The error of a lost device.
     pub fn lost(&self) -> Option<Error> {
         lock(&self.lost).clone()
+    }
+
+    /// Keeps an error that the driver raised.
+    pub fn fault(&self, error: Error) {
+        lock(&self.faults).push(error);
+    }
+
+    /// Keeps a failed run's error for the next read.
+    pub fn tell_next_read(&self, error: Error) {
+        lock(&self.unread).get_or_insert(error);
+    }
+
+    /// Takes what was kept for a read.
+    pub fn take_unread(&self) -> Option<Error> {
+        lock(&self.unread).take()
     }
 
     /// Takes what the driver has complained of, if it has.
@@ -176,7 +192,7 @@ impl Journal {
         let scopes: Vec<_> = lock(&self.scopes).drain(..).collect();
         for scope in scopes {
             if let Some(error) = scope.await {
-                lock(&self.faults).push(error);
+                self.fault(error);
             }
         }
     }

@@ -80,6 +80,11 @@ pub(crate) async fn read(engine: &Engine, staged: Staged) -> Result<Vec<u8>> {
     }
     let mapped = staged.mapped.clone().await;
     engine.journal.settle_rest().await;
+    conclude(engine, &staged, mapped)
+}
+
+/// Settles what a copy that has arrived tells of earlier runs, and gives the data.
+fn conclude(engine: &Engine, staged: &Staged, mapped: bool) -> Result<Vec<u8>> {
     if let Some(error) = engine.journal.lost() {
         return Err(error);
     }
@@ -96,7 +101,7 @@ pub(crate) async fn read(engine: &Engine, staged: Staged) -> Result<Vec<u8>> {
         .iter()
         .map(|(run, range)| (run.clone(), words(bytes.get(range.clone()).unwrap_or_default())))
         .collect();
-    let found = engine.journal.close(&runs, fault.as_ref());
+    let found = engine.journal.close(&runs, fault.as_ref()).or_else(|| engine.journal.take_unread());
     let data = bytes.get(..staged.bytes).unwrap_or_default().to_vec();
     drop(view);
     let spoiled = staged.source.as_ref().and_then(|source| source.verdict.error());
@@ -110,11 +115,37 @@ fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
 }
 
+/// Runs whose verdict may stay open before someone looks, though nobody reads.
+const PATIENCE: usize = 64;
+
+/// Looks after runs that nobody reads from: now and then their status words are fetched, without waiting, so that they
+/// do not pile up. What is found is the error of the next read.
+pub(crate) fn look_after(engine: &Engine) {
+    let mut watch = lock(&engine.watch);
+    if watch.is_none() && engine.journal.open_runs().len() > PATIENCE {
+        *watch = Staged::new(engine, None, 0).ok();
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    if watch.is_some() && engine.device.poll(wgpu::PollType::Poll).is_err() {
+        return;
+    }
+    if let Some(mapped) = watch.as_ref().and_then(|staged| staged.mapped.answer()) {
+        if let Some(Err(error)) = watch.take().map(|staged| conclude(engine, &staged, mapped)) {
+            engine.journal.tell_next_read(error);
+        }
+    }
+}
+
 /// One answer that a callback gives and a future takes.
 #[derive(Clone, Default)]
 struct Signal(Arc<Mutex<(Option<bool>, Option<Waker>)>>);
 
 impl Signal {
+    /// The answer, where it is there.
+    fn answer(&self) -> Option<bool> {
+        lock(&self.0).0
+    }
+
     fn set(&self, answer: bool) {
         let mut state = lock(&self.0);
         state.0 = Some(answer);
