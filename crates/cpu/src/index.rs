@@ -3,6 +3,7 @@
 use crate::buffer::{Buffer, Pool};
 use crate::copy;
 use crate::map::unsupported;
+use crate::simd::{Kernel, vectorised};
 use crate::step::Job;
 use crate::threads::{self, TASK};
 use crate::view::{View, Walk};
@@ -34,7 +35,11 @@ fn check(index: &View<'_>, axis: usize, size: usize) -> Result<(), Problem> {
     for _ in 0..outer.iter().map(|&(size, _)| size).product() {
         let start = walk.step();
         let bad = match stride {
-            1 => elements[start as usize..start as usize + run].iter().copied().find(|&i| i as usize >= limit),
+            1 => {
+                let run = &elements[start as usize..start as usize + run];
+                let bad = || run.iter().copied().find(|&i| i as usize >= limit);
+                if vectorised(Largest(run)) as usize >= limit { bad() } else { None }
+            }
             _ => (0..run).map(|i| elements[(start + i as isize * stride) as usize]).find(|&i| i as usize >= limit),
         };
         if let Some(bad) = bad {
@@ -44,6 +49,17 @@ fn check(index: &View<'_>, axis: usize, size: usize) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// The largest of some indices.
+struct Largest<'a>(&'a [u32]);
+
+impl Kernel for Largest<'_> {
+    type Output = u32;
+    #[inline(always)]
+    fn run(self) -> u32 {
+        self.0.iter().fold(0, |most, &i| if i > most { i } else { most })
+    }
 }
 
 /// `out[.., i, ..] = source[.., index[.., i, ..], ..]`.
@@ -125,9 +141,9 @@ fn scatter_as<T: Number>(axis: usize, job: &mut Job<'_>) -> Result<(), Problem> 
     check(&index, axis, to[axis])?;
     let narrowed = Layout { shape: from.clone(), ..source.layout.clone() };
     let narrowed = View::new(source.elements::<u8>(), &narrowed, source.dtype)?;
-    let (sources, indices) = (dense(&narrowed, job.pool)?, dense(&index, job.pool)?);
-    let sources: &[T] = bytemuck::try_cast_slice(&sources).unwrap_or_default();
-    let indices: &[u32] = bytemuck::try_cast_slice(&indices).unwrap_or_default();
+    let (mut sources, mut indices) = (None, None);
+    let sources = dense::<T>(&narrowed, &mut sources, job.pool)?;
+    let indices = dense::<u32>(&index, &mut indices, job.pool)?;
     copy::copy(&base, job.result(0)?);
     if sources.is_empty() {
         return Ok(());
@@ -140,24 +156,47 @@ fn scatter_as<T: Number>(axis: usize, job: &mut Job<'_>) -> Result<(), Problem> 
     let mut tasks = Vec::new();
     for (i, place) in self::places(&from[..axis], &to[..axis]).into_iter().enumerate() {
         let Some(slab) = slabs.get_mut(place).and_then(Option::take) else { continue };
-        let given = (&indices[i * taken..(i + 1) * taken], &sources[i * taken..(i + 1) * taken]);
+        let given = (i, &indices[i * taken..(i + 1) * taken], &sources[i * taken..(i + 1) * taken]);
         let rows = slab.chunks_mut(rows_per_task * row).enumerate();
         tasks.extend(rows.map(|(j, out)| (given, (j * rows_per_task) as u32, out)));
     }
+    let whole = if places.is_none() && row > 1 { whole_rows(indices, row) } else { None };
+    let whole = whole.as_deref().map(|rows| (rows, taken / row));
     // Each task adds, in order, what falls into its rows.
-    threads::for_each(tasks, |((indices, sources), first, out)| match &places {
-        Some(places) => add_apart(indices, sources, first, (row, places), out),
-        None if row == 1 => add_apart(indices, sources, first, (1, &[0]), out),
-        None => add_rows(indices, sources, first, row, out),
+    threads::for_each(tasks, |((i, indices, sources), first, out)| match (whole, &places) {
+        (Some((rows, count)), _) => add_rows(&rows[i * count..(i + 1) * count], sources, first, row, out),
+        (None, Some(places)) => add_apart(indices, sources, first, (row, places), out),
+        (None, None) if row == 1 => add_apart(indices, sources, first, (1, &[0]), out),
+        (None, None) => add_apart(indices, sources, first, (row, &(0..row).collect::<Vec<_>>()), out),
     });
     Ok(())
 }
 
-/// What a window sees, in row-major order.
-fn dense(view: &View<'_>, pool: &Arc<Pool>) -> Result<Buffer, Problem> {
-    let mut buffer = pool.take(view.count() * view.dtype.size())?;
-    copy::copy(view, &mut buffer);
-    Ok(buffer)
+/// What a window sees, in row-major order; copied to `memory` if it does not lie so.
+fn dense<'a, T: Pod>(view: &View<'a>, memory: &'a mut Option<Buffer>, pool: &Arc<Pool>) -> Result<&'a [T], Problem> {
+    if let Ok(elements) = view.contiguous() {
+        return Ok(elements);
+    }
+    let buffer = memory.insert(pool.take(view.count() * view.dtype.size())?);
+    copy::copy(view, buffer);
+    Ok(bytemuck::try_cast_slice(buffer).unwrap_or_default())
+}
+
+/// The index of each row, if all of its elements have the same.
+fn whole_rows(indices: &[u32], row: usize) -> Option<Vec<u32>> {
+    let same = |row: &[u32]| vectorised(AllSame(row)).then_some(row[0]);
+    indices.chunks_exact(row).map(same).collect()
+}
+
+/// Whether some indices are all the same.
+struct AllSame<'a>(&'a [u32]);
+
+impl Kernel for AllSame<'_> {
+    type Output = bool;
+    #[inline(always)]
+    fn run(self) -> bool {
+        self.0.iter().fold(0, |differ, &i| differ | (i ^ self.0[0])) == 0
+    }
 }
 
 /// Where the elements of a small shape lie in a larger one.
@@ -168,24 +207,24 @@ fn places(small: &[usize], large: &[usize]) -> Vec<usize> {
     (0..small.iter().product()).map(|_| walk.step() as usize).collect()
 }
 
-/// Adds rows of as many elements as the target's, whole where all elements go to one row.
+/// Adds whole rows, whose indices are given.
 fn add_rows<T: Number>(indices: &[u32], sources: &[T], first: u32, row: usize, out: &mut [T]) {
     let rows = out.len() / row;
-    for (indices, sources) in indices.chunks_exact(row).zip(sources.chunks_exact(row)) {
-        if indices.iter().all(|&i| i == indices[0]) {
-            let to = indices[0].wrapping_sub(first) as usize;
-            if to < rows {
-                let out = &mut out[to * row..(to + 1) * row];
-                out.iter_mut().zip(sources).for_each(|(out, &x)| *out = out.plus(x));
-            }
-        } else {
-            for (column, (&i, &x)) in indices.iter().zip(sources).enumerate() {
-                let to = i.wrapping_sub(first) as usize;
-                if to < rows {
-                    out[to * row + column] = out[to * row + column].plus(x);
-                }
-            }
+    for (&i, source) in indices.iter().zip(sources.chunks_exact(row)) {
+        let to = i.wrapping_sub(first) as usize;
+        if to < rows {
+            vectorised(AddRow(&mut out[to * row..(to + 1) * row], source));
         }
+    }
+}
+
+struct AddRow<'a, T>(&'a mut [T], &'a [T]);
+
+impl<T: Number> Kernel for AddRow<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        self.0.iter_mut().zip(self.1).for_each(|(out, &x)| *out = out.plus(x));
     }
 }
 

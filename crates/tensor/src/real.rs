@@ -83,11 +83,14 @@ macro_rules! real_number {
             }
             #[inline(always)]
             fn larger(self, other: Self) -> Self {
-                if self > other || self != self { self } else { other }
+                // Two steps: the first is one instruction, and gives `other` if that is NaN.
+                let larger = if self > other { self } else { other };
+                if self != self { self } else { larger }
             }
             #[inline(always)]
             fn smaller(self, other: Self) -> Self {
-                if self < other || self != self { self } else { other }
+                let smaller = if self < other { self } else { other };
+                if self != self { self } else { smaller }
             }
             #[inline(always)]
             fn negated(self) -> Self { -self }

@@ -11,6 +11,8 @@ use wgrad_tensor::error::Problem;
 
 /// Bytes of planes that are worked on at once, so that they stay in the second cache.
 const BAND: usize = 512 << 10;
+/// Bytes of weights that are multiplied with all positions before the next ones.
+const WEIGHTS: usize = 512 << 10;
 
 /// Weights of one group on one grid, in the order in which they are multiplied: row tile by row tile, in it tap by tap,
 /// with the tile's rows side by side.
@@ -21,14 +23,13 @@ pub struct Packed<T> {
 }
 
 impl<T: Lanes> Packed<T> {
-    /// Packs `rows` rows of `channels` channels; `weight` tells where the weight of a row, a channel and a place in the
-    /// kernel lies.
+    /// Packs `rows` rows of `channels` channels; `weight` tells where the kernel of a row and a channel lies.
     pub fn new(
         weights: &[T],
         grid: &Grid,
         rows: usize,
         channels: usize,
-        weight: impl Fn(usize, usize, usize) -> usize + Sync + Send,
+        weight: impl Fn(usize, usize) -> usize + Sync + Send,
     ) -> Self {
         let tile = tile_rows();
         let taps = channels * grid.taps.len();
@@ -36,11 +37,11 @@ impl<T: Lanes> Packed<T> {
         threads::chunks(&mut elements, tile * taps, |i, out| {
             let rows = i * tile..(i * tile + tile).min(rows);
             let wide = rows.len().next_power_of_two();
-            for channel in 0..channels {
-                for (tap, kind) in grid.taps.iter().enumerate() {
-                    let start = (channel * grid.taps.len() + tap) * wide;
-                    for (out, row) in out[start..].iter_mut().zip(rows.clone()) {
-                        *out = weights[weight(row, channel, kind.place)];
+            for (channel, out) in out.chunks_exact_mut(wide * grid.taps.len()).enumerate().take(channels) {
+                for (column, row) in rows.clone().enumerate() {
+                    let kernel = &weights[weight(row, channel)..];
+                    for (out, tap) in out.chunks_exact_mut(wide).zip(&grid.taps) {
+                        out[column] = kernel[tap.place];
                     }
                 }
             }
@@ -122,20 +123,30 @@ impl<T: Lanes> WithSimd for Band<'_, '_, T> {
         let rows = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
         let offsets = self.grid.offsets(self.image.channels, self.rows.len());
         let span = self.grid.span(self.rows.len()).next_multiple_of(T::lanes::<S>());
-        let mut results = vec![T::of(0.0); rows * span];
-        for first in (0..self.image.rows).step_by(rows) {
-            let some = first..(first + rows).min(self.image.rows);
-            let weights = self.packed.from(self.image.first + first);
-            let tiles = Tiles { planes: self.planes, offsets: &offsets, weights, span };
-            match some.len() {
-                5.. => tiles.rows::<S, 8, 3>(simd, &mut results),
-                3.. if rows == 8 => tiles.rows::<S, 4, 6>(simd, &mut results),
-                3.. => tiles.rows::<S, 4, 3>(simd, &mut results),
-                2 => tiles.rows::<S, 2, 6>(simd, &mut results),
-                _ => tiles.rows::<S, 1, 6>(simd, &mut results),
+        // A block of weights stays in the second cache while all positions go by.
+        let block = (WEIGHTS / (rows * offsets.len() * size_of::<T>())).max(1) * rows;
+        let mut results = vec![T::of(0.0); block.min(self.image.rows.next_multiple_of(rows)) * span];
+        for start in (0..self.image.rows).step_by(block) {
+            let end = (start + block).min(self.image.rows);
+            let mut at = 0;
+            while at < span {
+                let mut done = 0;
+                for first in (start..end).step_by(rows) {
+                    let weights = self.packed.from(self.image.first + first);
+                    let planes = &self.planes[at..];
+                    let results = &mut results[(first - start) * span + at..];
+                    let tile = Tile { planes, offsets: &offsets, weights, results, span, left: span - at };
+                    done = match end - first {
+                        5.. if rows == 8 => tile.rows::<S, 8>(simd),
+                        3.. => tile.rows::<S, 4>(simd),
+                        2 => tile.rows::<S, 2>(simd),
+                        _ => tile.rows::<S, 1>(simd),
+                    };
+                }
+                at += done.max(1);
             }
-            for (i, row) in some.enumerate() {
-                self.emit(row, &results[i * span..(i + 1) * span]);
+            for row in start..end {
+                self.emit(row, &results[(row - start) * span..(row - start + 1) * span]);
             }
         }
     }
@@ -178,40 +189,35 @@ fn dense<T: Lanes>(from: &[T], width: usize, columns: usize, to: &mut [T]) {
     }
 }
 
-/// A few rows of weights over all positions.
-struct Tiles<'a, T> {
+/// A few rows of weights at a few vectors of positions.
+struct Tile<'a, T> {
     planes: &'a [T],
     offsets: &'a [usize],
     weights: &'a [T],
+    results: &'a mut [T],
     span: usize,
+    left: usize,
 }
 
-impl<T: Lanes> Tiles<'_, T> {
+impl<T: Lanes> Tile<'_, T> {
+    /// `R` rows; gives at how many positions.
     #[inline(always)]
-    fn rows<S: Simd, const R: usize, const V: usize>(&self, simd: S, out: &mut [T]) {
-        let lanes = T::lanes::<S>();
-        let mut at = 0;
-        while at < self.span {
-            match (self.span - at) / lanes {
-                1 => at += self.tile::<S, R, 1>(simd, at, out),
-                2 => at += self.tile::<S, R, 2>(simd, at, out),
-                left if left < V => at += self.tile::<S, R, 3>(simd, at, out),
-                _ => at += self.tile::<S, R, V>(simd, at, out),
-            }
+    fn rows<S: Simd, const R: usize>(self, simd: S) -> usize {
+        match self.left / T::lanes::<S>() {
+            1 => self.run::<S, R, 1>(simd),
+            2 => self.run::<S, R, 2>(simd),
+            _ => self.run::<S, R, 3>(simd),
         }
     }
 
-    /// `R` rows at `V` vectors of positions; gives how many positions that is.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const V: usize>(&self, simd: S, at: usize, out: &mut [T]) -> usize {
-        let lanes = T::lanes::<S>();
+    fn run<S: Simd, const R: usize, const V: usize>(self, simd: S) -> usize {
+        let count = V * T::lanes::<S>();
         let zero = T::splat(simd, T::of(0.0));
         let mut sums = [[zero; V]; R];
-        let planes = &self.planes[at..];
         for (&offset, weights) in self.offsets.iter().zip(self.weights.chunks_exact(R)) {
-            let positions = T::vectors::<S>(&planes[offset..offset + V * lanes]);
             let mut x = [zero; V];
-            for (x, &position) in x.iter_mut().zip(positions) {
+            for (x, &position) in x.iter_mut().zip(T::vectors::<S>(&self.planes[offset..offset + count])) {
                 *x = position;
             }
             for (sums, &weight) in sums.iter_mut().zip(weights) {
@@ -222,11 +228,11 @@ impl<T: Lanes> Tiles<'_, T> {
             }
         }
         for (i, sums) in sums.into_iter().enumerate() {
-            let out = &mut out[i * self.span + at..i * self.span + at + V * lanes];
-            for (out, sum) in T::vectors_mut::<S>(out).iter_mut().zip(sums) {
-                *out = sum;
+            let results = &mut self.results[i * self.span..i * self.span + count];
+            for (result, sum) in T::vectors_mut::<S>(results).iter_mut().zip(sums) {
+                *result = sum;
             }
         }
-        V * lanes
+        count
     }
 }

@@ -2,7 +2,7 @@
 
 use super::geometry::Geometry;
 use super::lanes::Lanes;
-use super::planes::{Grid, SLACK};
+use super::planes::{Grid, Lines, SLACK};
 use crate::buffer::Pool;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
@@ -11,6 +11,8 @@ use wgrad_tensor::error::Problem;
 
 /// Bytes of planes that are worked on at once, so that they stay in the second cache.
 const BAND: usize = 512 << 10;
+/// Bytes of all images that are summed over at once: each tile's sums end in slow additions across a vector.
+const IMAGES: usize = 4 << 20;
 
 /// Some filters' part of the gradient, over some images.
 #[derive(Debug)]
@@ -41,10 +43,10 @@ pub fn dots<T: Lanes>(part: &mut Part<'_, T>, pool: &Arc<Pool>) -> Result<(), Pr
     let filters = part.filters.len();
     let per_row = (grid.memory(geometry.channels, 1) + filters * grid.width()) * size_of::<T>();
     let band = (BAND / per_row).clamp(1, rows);
-    let span = grid.span(band).next_multiple_of(64);
+    let span = (band * grid.width() + 1).next_multiple_of(64);
     let (planes, lines) = (grid.memory(geometry.channels, band), filters * span);
     let bytes = (planes + lines) * size_of::<T>();
-    let fit = (BAND / bytes).clamp(1, part.images.len().max(1));
+    let fit = (IMAGES / bytes).clamp(1, part.images.len().max(1));
     let mut memory = pool.take(fit * bytes)?;
     let memory: &mut [T] = bytemuck::try_cast_slice_mut(&mut memory).unwrap_or_default();
     let (all_planes, all_lines) = memory.split_at_mut(fit * planes);
@@ -62,11 +64,10 @@ pub fn dots<T: Lanes>(part: &mut Part<'_, T>, pool: &Arc<Pool>) -> Result<(), Pr
                 let result = &result[part.filters.start * geometry.positions()..];
                 let lines = all_lines[i * lines..(i + 1) * lines].chunks_exact_mut(span);
                 for (line, image) in lines.zip(result.chunks_exact(rows * columns)) {
-                    line.fill(T::of(0.0));
-                    let image = &image[some.start * columns..some.end * columns];
-                    for (line, row) in line.chunks_mut(grid.width()).zip(image.chunks_exact(columns)) {
-                        line[..columns].copy_from_slice(row);
-                    }
+                    let (line, rest) = line.split_at_mut(some.len() * grid.width());
+                    rest.fill(T::of(0.0));
+                    let lines = Lines { image, size: columns, width: grid.width(), columns: 0..columns };
+                    (0..some.len()).for_each(|row| lines.copy((some.start + row) * columns, 1, row, line));
                 }
             }
             let offsets = grid.offsets(geometry.channels, some.len());

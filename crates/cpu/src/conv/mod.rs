@@ -61,7 +61,7 @@ fn forward_as<T: Lanes>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Pr
         source: geometry.image(),
         channels: geometry.channels,
         rows: geometry.filters,
-        weight: |row, channel, at| row * taps + channel * place + at,
+        weight: |row, channel| row * taps + channel * place,
         target: geometry.output,
     };
     slide::<T>(geometry, &way, &[Grid::of_input(geometry)], job)
@@ -73,7 +73,7 @@ fn input_gradient_as<T: Lanes>(geometry: &Geometry, job: &mut Job<'_>) -> Result
         source: geometry.result(),
         channels: geometry.filters,
         rows: geometry.channels,
-        weight: |row, channel, at| channel * taps + row * place + at,
+        weight: |row, channel| channel * taps + row * place,
         target: geometry.input,
     };
     slide::<T>(geometry, &way, &Grid::of_result(geometry), job)
@@ -87,7 +87,7 @@ struct Way<F> {
     channels: usize,
     /// Channels of one group's result image.
     rows: usize,
-    /// Where the weight for a result channel, a source channel and a place in the kernel lies.
+    /// Where the kernel for a result channel and a source channel lies.
     weight: F,
     /// Rows and columns of a result channel.
     target: [usize; 2],
@@ -95,7 +95,7 @@ struct Way<F> {
 
 fn slide<T: Lanes>(
     geometry: &Geometry,
-    way: &Way<impl Fn(usize, usize, usize) -> usize + Sync + Send>,
+    way: &Way<impl Fn(usize, usize) -> usize + Sync + Send>,
     grids: &[Grid],
     job: &mut Job<'_>,
 ) -> Result<(), Problem> {

@@ -81,20 +81,13 @@ impl Grid {
             let (channel, start) = (i / self.starts.len(), self.starts[i % self.starts.len()]);
             let image = &image[channel * h * w..(channel + 1) * h * w];
             let columns = inside(start[1], self.step[1], width, w);
-            for (row, line) in plane.chunks_exact_mut(width).enumerate() {
-                let y = start[0] + ((rows.start + row) * self.step[0]) as isize;
-                if y < 0 || y >= h as isize || columns.is_empty() {
-                    line.fill(T::of(0.0));
-                    continue;
-                }
-                let x = start[1] + (columns.start * self.step[1]) as isize;
-                let source = &image[y as usize * w + x as usize..(y as usize + 1) * w];
-                line[..columns.start].fill(T::of(0.0));
-                line[columns.end..].fill(T::of(0.0));
-                let line = &mut line[columns.clone()];
-                match self.step[1] {
-                    1 => line.copy_from_slice(&source[..line.len()]),
-                    step => line.iter_mut().zip(source.iter().step_by(step)).for_each(|(line, &x)| *line = x),
+            let lines = Lines { image, size: w, width, columns: columns.clone() };
+            let y = |row: usize| start[0] + ((rows.start + row) * self.step[0]) as isize;
+            let x = (start[1] + (columns.start * self.step[1]) as isize).max(0) as usize;
+            for row in 0..plane.len() / width {
+                match usize::try_from(y(row)) {
+                    Ok(y) if y < h && !columns.is_empty() => lines.copy(y * w + x, self.step[1], row, plane),
+                    _ => plane[row * width..(row + 1) * width].fill(T::of(0.0)),
                 }
             }
         }
@@ -177,6 +170,54 @@ impl Grid {
         });
         self.reach = [self.reach[0].max(shift[0]), self.reach[1].max(shift[1])];
         self.taps.push(Tap { plane, shift, place });
+    }
+}
+
+/// Copies lines of an image into a plane.
+#[derive(Debug)]
+pub struct Lines<'a, T> {
+    /// The image.
+    pub image: &'a [T],
+    /// Elements of its lines.
+    pub size: usize,
+    /// Elements of the plane's rows.
+    pub width: usize,
+    /// Where the elements stand in them.
+    pub columns: Range<usize>,
+}
+
+impl<T: Number> Lines<'_, T> {
+    /// Copies the line whose first element that is seen lies at `at`, into row `row` with zeros around it.
+    ///
+    /// Whole vectors are written where what is too much is overwritten by the next row.
+    #[inline]
+    pub fn copy(&self, at: usize, step: usize, row: usize, plane: &mut [T]) {
+        const CHUNK: usize = 16;
+        let (start, columns) = (row * self.width, self.columns.clone());
+        let chunks = columns.len().next_multiple_of(CHUNK);
+        let room = columns.start <= CHUNK && self.width - columns.end <= CHUNK;
+        let end = start + columns.start + chunks + CHUNK;
+        if step == 1 && room && end <= plane.len() && at + chunks <= self.image.len() {
+            let zeros = [T::of(0.0); CHUNK];
+            plane[start..start + CHUNK].copy_from_slice(&zeros);
+            let target = &mut plane[start + columns.start..start + columns.start + chunks];
+            let source = &self.image[at..at + chunks];
+            for (target, source) in target.chunks_exact_mut(CHUNK).zip(source.chunks_exact(CHUNK)) {
+                target.copy_from_slice(source);
+            }
+            plane[start + columns.end..start + columns.end + CHUNK].copy_from_slice(&zeros);
+            return;
+        }
+        let line = &mut plane[start..start + self.width];
+        line[..columns.start].fill(T::of(0.0));
+        line[columns.end..].fill(T::of(0.0));
+        let line = &mut line[columns];
+        let source = &self.image[at..(at / self.size + 1) * self.size];
+        match step {
+            1 => line.copy_from_slice(&source[..line.len()]),
+            2 => line.iter_mut().zip(source.iter().step_by(2)).for_each(|(line, &x)| *line = x),
+            step => line.iter_mut().zip(source.iter().step_by(step)).for_each(|(line, &x)| *line = x),
+        }
     }
 }
 

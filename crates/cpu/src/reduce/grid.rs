@@ -14,7 +14,7 @@ use wgrad_tensor::real::Number;
 /// Partial results of one reduction that are computed side by side.
 const PARTS: usize = 64;
 /// Elements that go through one set of lanes before they are combined.
-const PIECE: usize = 1024;
+const PIECE: usize = 2048;
 /// Results that are computed together where the data lies across.
 pub const TILE: usize = 512;
 /// Rows that are added one by one into a tile.
@@ -216,8 +216,8 @@ impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
     type Output = T;
     #[inline(always)]
     fn run(self) -> T {
-        let mut lanes = [J::start(); 64];
-        let mut chunks = self.0.chunks_exact(64);
+        let mut lanes = [J::start(); 128];
+        let mut chunks = self.0.chunks_exact(128);
         for chunk in &mut chunks {
             for (lane, &x) in lanes.iter_mut().zip(chunk) {
                 *lane = J::join(*lane, x);
@@ -226,7 +226,7 @@ impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
         for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
             *lane = J::join(*lane, x);
         }
-        let mut width = 32;
+        let mut width = 64;
         while width > 0 {
             for i in 0..width {
                 lanes[i] = J::join(lanes[i], lanes[i + width]);
