@@ -5,7 +5,7 @@ use wgrad::prelude::*;
 /// Which network to train.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Architecture {
-    /// Two layers of 784 - 128 - 10
+    /// Two linear layers, 784 - 512 - 10
     Mlp,
     /// Two convolutions and two linear layers
     Cnn,
@@ -14,6 +14,7 @@ pub enum Architecture {
 #[derive(Module)]
 struct Mlp {
     fc1: Linear,
+    dropout: Dropout,
     fc2: Linear,
 }
 
@@ -36,14 +37,15 @@ pub fn network(architecture: Architecture, device: &Device) -> Box<dyn Layer> {
 
 impl Mlp {
     fn new(device: &Device) -> Mlp {
-        Mlp { fc1: Linear::new(784, 128, device), fc2: Linear::new(128, 10, device) }
+        Mlp { fc1: Linear::new(784, 512, device), dropout: Dropout::new(0.4), fc2: Linear::new(512, 10, device) }
     }
 }
 
 impl Layer for Mlp {
     fn forward(&self, images: &Tensor) -> Tensor {
         let x = images.flatten(1..); // [batch, 784]
-        self.fc2.forward(&self.fc1.forward(&x).relu())
+        let x = self.fc1.forward(&x).relu();
+        self.fc2.forward(&self.dropout.forward(&x))
     }
 }
 
