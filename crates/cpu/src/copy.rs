@@ -1,6 +1,6 @@
 //! Making a window contiguous: whole runs where the data lies so, and tiles where it is transposed.
 
-use crate::map::collect_run;
+use crate::map::{collect_rows, collect_run};
 use crate::threads::{self, TASK};
 use crate::view::{View, Walk};
 use bytemuck::Pod;
@@ -39,12 +39,7 @@ fn copy_as<T: Pod + Send + Sync>(view: &View<'_>, out: &mut [u8]) {
         });
     }
     let runs = (TASK / size).max(1);
-    threads::chunks(out, runs * size, |i, out| {
-        let mut walk = Walk::new(outer, base, i * runs);
-        for run in out.chunks_mut(size) {
-            collect_run(elements, walk.step(), stride, run);
-        }
-    });
+    threads::chunks(out, runs * size, |i, out| collect_rows(elements, &axes, base, i * runs, out));
 }
 
 /// A window whose last axis strides while an earlier `axis` runs straight.

@@ -61,11 +61,25 @@ impl<T: Number> Kernel for Slab<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Slab { elements, out, inner, windows: &Windows { size, step, dilation, .. } } = self;
-        if inner == 1 && step == size && dilation == 1 {
-            // Windows that lie side by side are already in order.
-            out[..elements.len()].copy_from_slice(elements);
-            out[elements.len()..].fill(T::of(0.0));
-            return;
+        if step == size && dilation == 1 {
+            // Windows that lie side by side are only sorted.
+            let (sorted, rest) = out.split_at_mut(elements.len());
+            rest.fill(T::of(0.0));
+            return match (size, inner) {
+                (_, 0) | (0, _) => {}
+                (_, 1) => sorted.copy_from_slice(elements),
+                (2, 2) => sort_squares(elements, sorted),
+                (2, _) => sort::<T, 2>(elements, inner, sorted),
+                (3, _) => sort::<T, 3>(elements, inner, sorted),
+                _ => {
+                    for (out, window) in sorted.chunks_exact_mut(size * inner).zip(elements.chunks_exact(size * inner))
+                    {
+                        for (k, out) in out.chunks_exact_mut(inner).enumerate() {
+                            out.iter_mut().zip(window[k..].iter().step_by(size)).for_each(|(out, &x)| *out = x);
+                        }
+                    }
+                }
+            };
         }
         out.fill(T::of(0.0));
         if inner == 0 || size == 0 {
@@ -79,5 +93,25 @@ impl<T: Number> Kernel for Slab<'_, T> {
                 }
             }
         }
+    }
+}
+
+/// Takes windows of `N` elements at each of `inner` places apart, element by element.
+#[inline(always)]
+fn sort<T: Number, const N: usize>(elements: &[T], inner: usize, out: &mut [T]) {
+    for (out, window) in out.chunks_exact_mut(N * inner).zip(elements.chunks_exact(N * inner)) {
+        for (k, out) in out.chunks_exact_mut(inner).enumerate() {
+            for (out, x) in out.iter_mut().zip(window.chunks_exact(N)) {
+                *out = x[k];
+            }
+        }
+    }
+}
+
+/// As [`sort`], for windows of two at two places.
+#[inline(always)]
+fn sort_squares<T: Number>(elements: &[T], out: &mut [T]) {
+    for (out, window) in out.chunks_exact_mut(4).zip(elements.chunks_exact(4)) {
+        out.copy_from_slice(&[window[0], window[2], window[1], window[3]]);
     }
 }

@@ -146,7 +146,7 @@ impl<'a> Load<'a> {
     }
 
     fn collect_as<T: Pod>(&self, blocks: &Blocks, block: usize, out: &mut [u8]) {
-        let (elements, Some((&(size, stride), outer))) = (self.view.elements::<T>(), self.axes.split_last()) else {
+        let (elements, Some(&(size, stride))) = (self.view.elements::<T>(), self.axes.last()) else {
             return;
         };
         let out: &mut [T] = bytemuck::try_cast_slice_mut(out).unwrap_or_default();
@@ -155,10 +155,56 @@ impl<'a> Load<'a> {
             let start = self.row_start(blocks, block) as isize + (range.start % blocks.row) as isize * stride;
             return collect_run(elements, start, stride, &mut out[..range.len()]);
         }
-        let mut walk = Walk::new(outer, self.view.layout.offset as isize, range.start / size);
-        for run in out[..range.len()].chunks_mut(size) {
-            collect_run(elements, walk.step(), stride, run);
+        collect_rows(
+            elements,
+            &self.axes,
+            self.view.layout.offset as isize,
+            range.start / size,
+            &mut out[..range.len()],
+        );
+    }
+}
+
+/// Copies rows along the last of some axes, from row `first` of the whole grid on.
+pub fn collect_rows<T: Copy>(elements: &[T], axes: &[(usize, isize)], base: isize, first: usize, mut out: &mut [T]) {
+    let [outer @ .., (height, down), (width, across)] = axes else {
+        let (_, stride) = axes.first().copied().unwrap_or((1, 0));
+        return collect_run(elements, base, stride, out);
+    };
+    let mut walk = Walk::new(outer, base, first / height);
+    let mut row = first % height;
+    while !out.is_empty() {
+        let rows = (height - row).min(out.len() / width);
+        let (now, later) = std::mem::take(&mut out).split_at_mut(rows * width);
+        let start = walk.step() + row as isize * down;
+        match width {
+            2 => narrow_rows::<T, 2>(elements, start, *down, *across, now),
+            3 => narrow_rows::<T, 3>(elements, start, *down, *across, now),
+            4 => narrow_rows::<T, 4>(elements, start, *down, *across, now),
+            _ => {
+                for (i, out) in now.chunks_mut(*width).enumerate() {
+                    collect_run(elements, start + i as isize * down, *across, out);
+                }
+            }
         }
+        (row, out) = (0, later);
+    }
+}
+
+/// Copies rows of so few elements that a loop over each would be most of the work.
+fn narrow_rows<T: Copy, const N: usize>(elements: &[T], start: isize, down: isize, across: isize, out: &mut [T]) {
+    let rows = out.chunks_exact_mut(N);
+    match (down, across) {
+        (1, 0) => rows.zip(&elements[start as usize..]).for_each(|(out, &x)| out.fill(x)),
+        (_, 0) => rows.enumerate().for_each(|(i, out)| out.fill(elements[(start + i as isize * down) as usize])),
+        (_, 1) => rows.enumerate().for_each(|(i, out)| {
+            let at = (start + i as isize * down) as usize;
+            out.copy_from_slice(&elements[at..at + N]);
+        }),
+        _ => rows.enumerate().for_each(|(i, out)| {
+            let at = start + i as isize * down;
+            out.iter_mut().enumerate().for_each(|(j, out)| *out = elements[(at + j as isize * across) as usize]);
+        }),
     }
 }
 

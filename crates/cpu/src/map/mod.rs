@@ -4,7 +4,7 @@ mod cast;
 mod generate;
 mod load;
 pub use generate::splat;
-pub use load::collect_run;
+pub use load::{collect_rows, collect_run};
 pub use program::unsupported;
 mod program;
 mod select;
