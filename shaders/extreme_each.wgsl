@@ -51,6 +51,13 @@ fn is_nan(x: Number) -> bool {
 }
 //}
 
+//{ position
+// What to call an element: its number along the axes, or, in a second pass over slices, what the first one found.
+fn position_of(at: u32, place: u32) -> u32 {
+    return at;
+}
+//}
+
 @compute @workgroup_size(threads)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -58,14 +65,19 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let item = (group.y * groups.x + group.x) * threads + lane;
-    if item >= params.outputs {
+    let slices = params.slices;
+    if item >= params.outputs * slices {
         return;
     }
+    // Where an output has many elements they are cut in slices, and a second pass looks through the slices' results.
+    let base = outer(item / slices);
     let steps = inward();
-    let base = outer(item);
-    var best = input[base];
-    var position = 0u;
-    for (var at = 1u; at < params.length; at++) {
+    let slice = (params.length + slices - 1u) / slices;
+    let start = (item % slices) * slice;
+    let end = min(start + slice, params.length);
+    var position = start;
+    var best = input[base + inner(steps, start)];
+    for (var at = start + 1u; at < end; at++) {
         let value = input[base + inner(steps, at)];
         if beats(value, best) {
             best = value;
@@ -73,5 +85,5 @@ fn main(
         }
     }
     values[item] = best;
-    positions[item] = position;
+    positions[item] = position_of(position, base + inner(steps, position));
 }

@@ -54,6 +54,13 @@ fn is_nan(x: Number) -> bool {
 }
 //}
 
+//{ position
+// What to call an element: its number along the axes, or, in a second pass over slices, what the first one found.
+fn position_of(at: u32, place: u32) -> u32 {
+    return at;
+}
+//}
+
 @compute @workgroup_size(threads)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -61,13 +68,18 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let item = group.y * groups.x + group.x;
-    let live = item < params.outputs;
+    let slices = params.slices;
+    let live = item < params.outputs * slices;
+    // Where an output has many elements they are cut in slices, and a second pass looks through the slices' results.
+    let base = outer(select(0u, item / slices, live));
     let steps = inward();
-    let base = outer(select(0u, item, live));
+    let slice = (params.length + slices - 1u) / slices;
+    let start = select(0u, (item % slices) * slice, live);
+    let end = min(start + slice, params.length);
     // Invocations beyond the last element repeat it: it changes nothing.
-    var position = min(lane, params.length - 1u);
+    var position = min(start + lane, end - 1u);
     var best = input[base + inner(steps, position)];
-    for (var at = lane + threads; at < params.length; at += threads) {
+    for (var at = start + lane + threads; at < end; at += threads) {
         let value = input[base + inner(steps, at)];
         if beats(value, best) {
             best = value;
@@ -91,6 +103,6 @@ fn main(
     }
     if live && lane == 0u {
         values[item] = best;
-        positions[item] = position;
+        positions[item] = position_of(position, base + inner(steps, position));
     }
 }

@@ -10,7 +10,8 @@ struct Params {
     axis_size: u32,
     axis_stride: u32,
     part: u32,
-    length: u32,
+    start: u32,
+    end: u32,
     pick_stride: u32,
     slot: u32,
 }
@@ -29,6 +30,8 @@ fn locate(place: u32) -> vec3<u32> {
 @group(0) @binding(5) var<uniform> params: Params;
 
 override threads: u32 = 64;
+// Whether this is the first of several passes along the axis; the others find the output begun.
+override first: bool = true;
 
 @compute @workgroup_size(threads)
 fn main(
@@ -46,11 +49,13 @@ fn main(
     let pick_stride = params.pick_stride;
     let start = (item / params.places) * params.part;
     let end = min(start + params.part, axis_size);
-    for (var i = start; i < end; i++) {
-        output[at.x + i * axis_stride] = base[at.x + i * axis_stride];
+    if first {
+        for (var i = start; i < end; i++) {
+            output[at.x + i * axis_stride] = base[at.x + i * axis_stride];
+        }
     }
-    let length = select(0u, params.length, at.z != 0u);
-    for (var i = 0u; i < length; i++) {
+    let last = select(0u, params.end, at.z != 0u);
+    for (var i = params.start; i < last; i++) {
         var pick = picks[at.y + i * pick_stride];
         if pick >= axis_size {
             // Two words to a step: whether there was a bad index, and the largest one.

@@ -143,7 +143,8 @@ fn runs_that_nobody_reads_do_not_pile_up() {
         build.op(TestOp::Gather(0), vec![x, index], &[2], DType::F32);
         let source = upload(gpu, &[1.0f32, 2.0, 3.0]);
         let (good, bad) = (upload(gpu, &[0u32, 2]), upload(gpu, &[0u32, 3]));
-        let gather = |index: &wgrad_tensor::device::Buffer| gpu.run(&build.0, &[source.clone(), index.clone()]).unwrap();
+        let gather =
+            |index: &wgrad_tensor::device::Buffer| gpu.run(&build.0, &[source.clone(), index.clone()]).unwrap();
         let first = gather(&bad);
         for _ in 0..2000 {
             // A device that is far behind may hold more; it never holds all.

@@ -174,7 +174,7 @@ fn whole_numbers_f64_and_nothing() {
 fn nan_wins_and_the_first_of_equals() {
     let mut dice = Dice::new();
     for gpu in gpus() {
-        for (rows, length) in [(1, 5), (3, 70), (1, 10_000), (200, 33), (2, 5000)] {
+        for (rows, length) in [(1, 5), (3, 70), (1, 10_000), (200, 33), (2, 5000), (1, 300_000), (300, 70_000)] {
             // Few distinct values, so that equal ones are there.
             let mut data: Vec<f32> = (0..rows * length).map(|_| dice.below(7) as f32 - 3.0).collect();
             for with_nan in [false, true] {
@@ -213,6 +213,27 @@ fn nan_wins_and_the_first_of_equals() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn many_long_reductions_are_walked_to_their_end() {
+    for gpu in gpus() {
+        // The last of 70,000 elements in each of 300 rows and columns.
+        for (shape, axis) in [([300, 70_000], 1), ([70_000, 300], 0)] {
+            let mut data = vec![0.0f32; 300 * 70_000];
+            for i in 0..300 {
+                let at = if axis == 1 { i * 70_000 + 69_999 } else { 69_999 * 300 + i };
+                data[at] = i as f32;
+            }
+            let mut build = Build::default();
+            let x = build.input(&shape, DType::F32);
+            let mut kept = shape;
+            kept[axis] = 1;
+            build.op(TestOp::Reduce(Reduction::Sum, vec![axis]), vec![x], &kept, DType::F32);
+            let found = run::<f32>(gpu, &build, &[upload(gpu, &data)]);
+            assert!(found.iter().enumerate().all(|(i, &sum)| sum == i as f32), "{}", gpu.describe().name);
         }
     }
 }

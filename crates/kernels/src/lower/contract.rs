@@ -1,7 +1,7 @@
 //! Matrix products and convolutions: sums over a depth, by one pair of kernels.
 
 use super::walk::Walk;
-use super::{Input, Launch, Lowering, THREADS};
+use super::{Input, Launch, Lowering, THREADS, TURNS};
 use crate::memory::GpuBuffer;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
@@ -219,7 +219,7 @@ impl Lowering<'_> {
             (_, true) => (64, 512),
             (_, false) => (8192, 64),
         };
-        let slices = (wanted / alone).min(shape.depth / least).max(1);
+        let slices = (wanted / alone).min(shape.depth / least).max(shape.depth.div_ceil(TURNS)).max(1);
         let slice = shape.depth.div_ceil(slices);
         let slices = shape.depth.div_ceil(slice.max(1)).max(1);
 

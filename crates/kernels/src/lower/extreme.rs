@@ -1,11 +1,12 @@
 //! The largest or smallest element with its position.
 
 use super::reduce::Folded;
-use super::{Input, Launch, Lowering, THREADS};
+use super::{Input, Launch, Lowering, THREADS, TURNS};
 use crate::memory::GpuBuffer;
 use crate::pipelines::{Source, file};
 use std::sync::Arc;
 use wgrad_shaders::fill;
+use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::op::Extreme;
 
@@ -21,32 +22,73 @@ impl Lowering<'_> {
         value: &Arc<GpuBuffer>,
         position: &Arc<GpuBuffer>,
     ) -> Result<(), Problem> {
-        let number = self.number(input.dtype)?;
         let folded = Folded::new(input, axes);
         let (outputs, length) = (folded.outer.count(), folded.inner.count());
         if outputs > 0 && length == 0 {
             return Err(Problem::new(ErrorKind::Value, "nothing is the largest or smallest of no elements"));
         }
-        let tree = if self.engine.software { outputs < 16 && length > 4096 } else { length > 64 };
-        let (name, groups) = if tree { ("extreme_tree", outputs) } else { ("extreme_each", outputs.div_ceil(THREADS)) };
+        let (wanted, least): (usize, usize) = if self.engine.software { (256, 256) } else { (1024, 4096) };
+        let slices = wanted.div_ceil(outputs.max(1)).min(length / least).max(length.div_ceil(TURNS)).max(1);
+        // No slice is empty.
+        let slices = length.div_ceil(length.div_ceil(slices).max(1)).max(1);
+        if slices == 1 {
+            return self.extreme_pass(extreme, &folded, 1, input.dtype, (&input.buffer, None), value, position);
+        }
+        let values = self.allocate(outputs * slices * input.dtype.size())?;
+        let positions = self.allocate(outputs * slices * 4)?;
+        self.extreme_pass(extreme, &folded, slices, input.dtype, (&input.buffer, None), &values, &positions)?;
+        let rest = Folded::side_by_side(outputs, slices, slices, 1);
+        self.extreme_pass(extreme, &rest, 1, input.dtype, (&values, Some(&positions)), value, position)
+    }
+
+    /// The second of the inputs: what to call the elements, where it is not their place along the axes.
+    #[allow(clippy::too_many_arguments, reason = "two inputs, two outputs and what to do with them")]
+    fn extreme_pass(
+        &mut self,
+        extreme: Extreme,
+        folded: &Folded,
+        slices: usize,
+        dtype: DType,
+        (input, carried): (&Arc<GpuBuffer>, Option<&Arc<GpuBuffer>>),
+        value: &Arc<GpuBuffer>,
+        position: &Arc<GpuBuffer>,
+    ) -> Result<(), Problem> {
+        let number = self.number(dtype)?;
+        let items = folded.outer.count() * slices;
+        let tree = !self.engine.software && folded.inner.count() / slices > 64;
+        let (name, groups) = if tree { ("extreme_tree", items) } else { ("extreme_each", items.div_ceil(THREADS)) };
         let launch = Launch {
-            key: folded.key(name, input.dtype).number(extreme as usize),
-            inputs: vec![input.buffer.raw()],
+            key: folded.key(name, dtype).number(extreme as usize).number(usize::from(carried.is_some())),
+            inputs: std::iter::once(input).chain(carried).map(|buffer| buffer.raw()).collect(),
             outputs: vec![value.raw(), position.raw()],
-            params: folded.params(1, 0),
+            params: folded.params(slices, 0),
             groups,
         };
         self.launch(launch, || {
             let text = file(name)?.replace("alias Number = f32;", &format!("alias Number = {number};"));
             let text = fill(&text, "interface", &folded.interface());
-            let nan = if input.dtype.is_float() { format!("is_nan_{number}(x)") } else { "false".to_owned() };
+            let nan = if dtype.is_float() { format!("is_nan_{number}(x)") } else { "false".to_owned() };
             let text = fill(&text, "nan", &format!("fn is_nan(x: Number) -> bool {{\n    return {nan};\n}}\n"));
             let text = match extreme {
                 Extreme::Max => text,
                 Extreme::Min => text.replace("return x > y ||", "return x < y ||"),
+            };
+            let text = match carried {
+                None => text,
+                Some(_) => fill(&text, "position", CARRIED)
+                    .replace("@binding(3)", "@binding(4)")
+                    .replace("@binding(2)", "@binding(3)")
+                    .replace("@binding(1) var<storage, read_write>", "@binding(2) var<storage, read_write>"),
             };
             let threads = if tree { TREE } else { THREADS };
             Ok(Source::own(format!("arg{extreme:?} {number}").to_lowercase(), &text, &[("threads", threads as f64)]))
         })
     }
 }
+
+const CARRIED: &str = "@group(0) @binding(1) var<storage, read> carried: array<u32>;
+
+fn position_of(at: u32, place: u32) -> u32 {
+    return carried[place];
+}
+";

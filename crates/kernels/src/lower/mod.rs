@@ -28,6 +28,10 @@ use wgrad_tensor::op::{Compute, Meta};
 /// Invocations of a workgroup in kernels where each works alone.
 pub(crate) const THREADS: usize = 64;
 
+/// Turns that an invocation's loops may take altogether. Mesa's llvmpipe stops a shader's loops after 65,535 without a
+/// word, and no GPU is kept busy by invocations that long.
+pub(crate) const TURNS: usize = 32_768;
+
 /// A plan on its way to the device.
 pub(crate) struct Lowering<'a> {
     pub engine: &'a Arc<Engine>,

@@ -1,7 +1,7 @@
 //! Reductions over any axes.
 
 use super::walk::Walk;
-use super::{Input, Launch, Lowering, THREADS};
+use super::{Input, Launch, Lowering, THREADS, TURNS};
 use crate::memory::GpuBuffer;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
@@ -30,7 +30,7 @@ impl Folded {
     }
 
     /// `length` elements for each of `outputs`, which lie side by side.
-    fn side_by_side(outputs: usize, length: usize, output_stride: usize, stride: usize) -> Self {
+    pub fn side_by_side(outputs: usize, length: usize, output_stride: usize, stride: usize) -> Self {
         let walk = |size, stride: usize| Walk { sizes: vec![size], windows: vec![(0, vec![stride as isize])] };
         Folded { outer: walk(outputs, output_stride), inner: walk(length, stride) }
     }
@@ -122,14 +122,16 @@ impl Lowering<'_> {
 
     fn shares(&self, outputs: usize, length: usize, runs_inward: bool) -> Shares {
         // Slices that bring the invocations up to `wanted`, each of `least` elements or more.
-        let slices = |wanted: usize, least: usize| wanted.div_ceil(outputs.max(1)).min(length / least).max(1);
+        let slices = |wanted: usize, least: usize, lanes: usize| {
+            wanted.div_ceil(outputs.max(1)).min(length / least).max(length.div_ceil(lanes * TURNS)).max(1)
+        };
         if self.engine.software {
-            Shares { lanes: 1, slices: slices(256, 256), runs_inward }
+            Shares { lanes: 1, slices: slices(256, 256, 1), runs_inward }
         } else if runs_inward && length > 8 {
             let lanes = (length / 4).next_power_of_two().clamp(8, TREE);
-            Shares { lanes, slices: slices(1024, 4096), runs_inward }
+            Shares { lanes, slices: slices(1024, 4096, lanes), runs_inward }
         } else {
-            Shares { lanes: 1, slices: slices(16_384, 64), runs_inward }
+            Shares { lanes: 1, slices: slices(16_384, 64, 1), runs_inward }
         }
     }
 

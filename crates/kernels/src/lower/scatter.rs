@@ -1,7 +1,7 @@
 //! Steps that add into places: scatter and fold, in a fixed order.
 
 use super::walk::Walk;
-use super::{Input, Launch, Lowering, THREADS};
+use super::{Input, Launch, Lowering, THREADS, TURNS};
 use crate::memory::GpuBuffer;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
@@ -40,35 +40,38 @@ impl Lowering<'_> {
         let (places, size) = (walk.count(), shape[axis]);
         // Parts of the axis, so that there is work for all even where the other axes are short.
         let wanted = if self.engine.software { 64 } else { 8192 };
-        let part = size.div_ceil((wanted / places).clamp(1, size));
+        let part = size.div_ceil((wanted / places).clamp(1, size)).min(TURNS / 2);
         let items = places * size.div_ceil(part);
         let (status, slot) = self.check(step, size, index.dtype)?;
-        let mut params = Params::of(&[items, places, size]);
-        params.strides(&[shape.strides()[axis]]);
-        params.sizes(&[part, indices[axis]]);
-        params.strides(&[indices.strides()[axis]]);
-        params.words(&[slot]);
-        walk.params(&mut params);
-        params.sizes(&limits);
-        let launch = Launch {
-            key: Key::new("scatter_add").number(walk.sizes.len()).number(meta.dtype as usize),
-            inputs: vec![base.buffer.raw(), index.buffer.raw(), source.buffer.raw()],
-            outputs: vec![output.raw(), &status],
-            params,
-            groups: items.div_ceil(THREADS),
-        };
-        self.launch(launch, || {
-            let fields: String = (0..limits.len()).map(|axis| format!("    limit{axis}: u32,\n")).collect();
-            let within: Vec<String> = (0..limits.len()).map(|axis| format!("c{axis} < params.limit{axis}")).collect();
-            let within = if within.is_empty() { "true".to_owned() } else { within.join(" && ") };
-            let windows = format!(
-                "struct Params {{\n    items: u32,\n    places: u32,\n    axis_size: u32,\n    axis_stride: u32,\n    part: u32,\n    length: u32,\n    pick_stride: u32,\n    slot: u32,\n{}{fields}}}\n\nfn locate(index: u32) -> vec3<u32> {{\n{}    return vec3<u32>({}, {}, select(0u, 1u, {within}));\n}}\n",
-                walk.fields(""), walk.decode(""), walk.place("", 0), walk.place("", 1),
-            );
-            let text = file("scatter_add")?.replace("alias Number = f32;", &format!("alias Number = {number};"));
-            let text = fill(&text, "windows", &windows);
-            Ok(Source::own(format!("scatter_add {number}"), &text, &[("threads", THREADS as f64)]))
-        })
+        let length = indices[axis];
+        // Long axes are walked in several passes, one after the other; the first one also copies the base.
+        for start in (0..length.max(1)).step_by(TURNS / 2) {
+            let mut params = Params::of(&[items, places, size]);
+            params.strides(&[shape.strides()[axis]]);
+            params.sizes(&[part, start, length.min(start + TURNS / 2)]);
+            params.strides(&[indices.strides()[axis]]);
+            params.words(&[slot]);
+            walk.params(&mut params);
+            params.sizes(&limits);
+            let first = start == 0;
+            let launch = Launch {
+                key: Key::new("scatter_add")
+                    .number(walk.sizes.len())
+                    .number(meta.dtype as usize)
+                    .number(usize::from(first)),
+                inputs: vec![base.buffer.raw(), index.buffer.raw(), source.buffer.raw()],
+                outputs: vec![output.raw(), &status],
+                params,
+                groups: items.div_ceil(THREADS),
+            };
+            self.launch(launch, || {
+                let text = file("scatter_add")?.replace("alias Number = f32;", &format!("alias Number = {number};"));
+                let text = fill(&text, "windows", &windows(&walk, limits.len()));
+                let overrides = [("threads", THREADS as f64), ("first", f64::from(u8::from(first)))];
+                Ok(Source::own(format!("scatter_add {number}"), &text, &overrides))
+            })?;
+        }
+        Ok(())
     }
 
     pub(super) fn fold(
@@ -105,6 +108,35 @@ impl Lowering<'_> {
             Ok(Source::own(format!("fold {number}"), &text, &[("threads", THREADS as f64)]))
         })
     }
+}
+
+/// `Params`, and where the places of a walk over `limits` axes lie.
+fn windows(walk: &Walk, limits: usize) -> String {
+    let fields: String = (0..limits).map(|axis| format!("    limit{axis}: u32,\n")).collect();
+    let within: Vec<String> = (0..limits).map(|axis| format!("c{axis} < params.limit{axis}")).collect();
+    let within = if within.is_empty() { "true".to_owned() } else { within.join(" && ") };
+    format!(
+        "struct Params {{
+    items: u32,
+    places: u32,
+    axis_size: u32,
+    axis_stride: u32,
+    part: u32,
+    start: u32,
+    end: u32,
+    pick_stride: u32,
+    slot: u32,
+{}{fields}}}
+
+fn locate(index: u32) -> vec3<u32> {{
+{}    return vec3<u32>({}, {}, select(0u, 1u, {within}));
+}}
+",
+        walk.fields(""),
+        walk.decode(""),
+        walk.place("", 0),
+        walk.place("", 1),
+    )
 }
 
 /// The places of the axes beside `axis`: where they lie in the base and in the index, and how far the index, which may
