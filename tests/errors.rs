@@ -1,5 +1,7 @@
 //! Every class of error: recording never panics, reading gives an `Err` that names the op, the shapes and the caller's line.
 
+#![allow(clippy::panic, reason = "a test may panic")]
+
 mod common;
 
 use common::devices;

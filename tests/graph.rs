@@ -164,7 +164,8 @@ fn a_check_that_can_fail() {
 
 #[test]
 fn random_numbers_are_the_same_on_every_device() -> wgrad::Result<()> {
-    let draw = |device: &Device| -> wgrad::Result<(Vec<u32>, Vec<f32>, Vec<f32>, Vec<u32>)> {
+    type Drawn = (Vec<u32>, Vec<f32>, Vec<f32>, Vec<u32>);
+    let draw = |device: &Device| -> wgrad::Result<Drawn> {
         device.manual_seed(11);
         Ok((
             Tensor::random_bits([100], device).to_vec()?,

@@ -43,7 +43,7 @@ fn strided(array: &Array, dtype: DType, device: &Device) -> Tensor {
     });
     let order: Vec<isize> = (0..rank as isize).rev().collect();
     let tensor = larger.to_tensor(dtype, device).permute(&order[..]).flip(..);
-    (0..rank).fold(tensor, |tensor, axis| tensor.slice(axis as isize, 1..-1))
+    (0..rank).fold(tensor, |tensor, axis| tensor.slice(axis as isize, 1..).slice(axis as isize, ..-1))
 }
 
 /// The largest error relative to the scale of the numbers in play; infinite where one is NaN and the other is not.

@@ -129,10 +129,10 @@ pub(crate) fn look_after(engine: &Engine) {
     if watch.is_some() && engine.device.poll(wgpu::PollType::Poll).is_err() {
         return;
     }
-    if let Some(mapped) = watch.as_ref().and_then(|staged| staged.mapped.answer()) {
-        if let Some(Err(error)) = watch.take().map(|staged| conclude(engine, &staged, mapped)) {
-            engine.journal.tell_next_read(error);
-        }
+    if let Some(mapped) = watch.as_ref().and_then(|staged| staged.mapped.answer())
+        && let Some(Err(error)) = watch.take().map(|staged| conclude(engine, &staged, mapped))
+    {
+        engine.journal.tell_next_read(error);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn samples() -> Vec<Sample> {
                     move |x| over(&x[0], &axes_too, combine),
                 )
                 .order(order)
-                .tolerance(2e-6 * n.sqrt().max(1.0).min(50.0)),
+                .tolerance(2e-6 * n.sqrt().clamp(1.0, 50.0)),
             );
         };
         add("sum", |x, axes| x.sum(axes), |v| v.iter().sum(), Order::Second);
