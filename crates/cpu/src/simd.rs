@@ -1,6 +1,7 @@
 //! Loops that are compiled once for each set of vector instructions, and chosen when they run.
 
 use pulp::{Arch, Simd, WithSimd};
+use std::sync::LazyLock;
 
 /// A loop with its arguments.
 pub trait Kernel {
@@ -10,6 +11,12 @@ pub trait Kernel {
     /// Runs it. Mark it `#[inline(always)]`, and what it calls: only what is inlined is compiled for the instructions
     /// at hand.
     fn run(self) -> Self::Output;
+}
+
+/// The best instructions of this machine, found once: asking takes longer than a short loop.
+pub fn arch() -> Arch {
+    static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+    *ARCH
 }
 
 /// Runs a loop with the best instructions of this machine.
@@ -23,5 +30,5 @@ pub fn vectorised<K: Kernel>(kernel: K) -> K::Output {
             self.0.run()
         }
     }
-    Arch::new().dispatch(Run(kernel))
+    arch().dispatch(Run(kernel))
 }

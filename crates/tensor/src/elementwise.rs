@@ -157,7 +157,7 @@ pub fn each1<F: Unary>(inputs: &[&[u8]], out: &mut [u8]) {
         }
     }
     if let (Some(x), Ok(out)) = (slice(inputs, 0), bytemuck::try_cast_slice_mut(out)) {
-        pulp::Arch::new().dispatch(Each::<F>(x, out));
+        arch().dispatch(Each::<F>(x, out));
     }
 }
 
@@ -175,7 +175,7 @@ pub fn each2<F: Binary>(inputs: &[&[u8]], out: &mut [u8]) {
         }
     }
     if let (Some(x), Some(y), Ok(out)) = (slice(inputs, 0), slice(inputs, 1), bytemuck::try_cast_slice_mut(out)) {
-        pulp::Arch::new().dispatch(Each::<F>([x, y], out));
+        arch().dispatch(Each::<F>([x, y], out));
     }
 }
 
@@ -194,8 +194,14 @@ pub fn each3<F: Ternary>(inputs: &[&[u8]], out: &mut [u8]) {
     }
     let [x, y, z] = [0, 1, 2].map(|i| slice(inputs, i));
     if let (Some(x), Some(y), Some(z), Ok(out)) = (x, y, z, bytemuck::try_cast_slice_mut(out)) {
-        pulp::Arch::new().dispatch(Each::<F>([x, y, z], out));
+        arch().dispatch(Each::<F>([x, y, z], out));
     }
+}
+
+/// The best instructions of this machine, found once: asking takes longer than a short loop.
+fn arch() -> pulp::Arch {
+    static ARCH: std::sync::LazyLock<pulp::Arch> = std::sync::LazyLock::new(pulp::Arch::new);
+    *ARCH
 }
 
 /// Input `i` as elements; a caller that breaks [`Loop`]'s contract gets nothing computed in a release build.

@@ -3,8 +3,9 @@
 use super::lanes::Lanes;
 use super::planes::Grid;
 use crate::buffer::Pool;
+use crate::simd::arch;
 use crate::threads;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad_tensor::error::Problem;
@@ -13,6 +14,8 @@ use wgrad_tensor::error::Problem;
 const BAND: usize = 512 << 10;
 /// Bytes of weights that are multiplied with all positions before the next ones.
 const WEIGHTS: usize = 512 << 10;
+/// Bytes of planes that one tile sees before the next one sees them.
+const SEEN: usize = 24 << 10;
 
 /// Weights of one group on one grid, in the order in which they are multiplied: row tile by row tile, in it tap by tap,
 /// with the tile's rows side by side.
@@ -20,6 +23,7 @@ const WEIGHTS: usize = 512 << 10;
 pub struct Packed<T> {
     elements: Vec<T>,
     taps: usize,
+    tile: usize,
 }
 
 impl<T: Lanes> Packed<T> {
@@ -46,12 +50,13 @@ impl<T: Lanes> Packed<T> {
                 }
             }
         });
-        Packed { elements, taps }
+        Packed { elements, taps, tile }
     }
 
-    /// The weights from row `first` on, which starts a tile.
-    fn from(&self, first: usize) -> &[T] {
-        self.elements.get(first * self.taps..).unwrap_or_default()
+    /// The weights of the tile that starts with row `first` and ends with the `left` rows that are left, from a tap on.
+    fn from(&self, first: usize, left: usize, tap: usize) -> &[T] {
+        let wide = left.min(self.tile).next_power_of_two();
+        self.elements.get(first * self.taps + tap * wide..).unwrap_or_default()
     }
 }
 
@@ -64,7 +69,7 @@ fn tile_rows() -> usize {
             if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
         }
     }
-    Arch::new().dispatch(Rows)
+    arch().dispatch(Rows)
 }
 
 /// One image's work: some result rows of one group.
@@ -101,7 +106,7 @@ pub fn correlate<T: Lanes>(
         for start in (0..grid.windows[0]).step_by(band) {
             let rows = start..(start + band).min(grid.windows[0]);
             grid.fill(image.source, image.channels, rows.clone(), planes);
-            Arch::new().dispatch(Band { image, grid, packed, rows, planes });
+            arch().dispatch(Band { image, grid, packed, rows, planes });
         }
     }
     Ok(())
@@ -123,6 +128,8 @@ impl<T: Lanes> WithSimd for Band<'_, '_, T> {
         let rows = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
         let offsets = self.grid.offsets(self.image.channels, self.rows.len());
         let span = self.grid.span(self.rows.len()).next_multiple_of(T::lanes::<S>());
+        let seen = self.grid.seen(3 * T::lanes::<S>()) * size_of::<T>();
+        let depth = (SEEN / seen).clamp(1, self.image.channels) * self.grid.taps.len();
         // A block of weights stays in the second cache while all positions go by.
         let block = (WEIGHTS / (rows * offsets.len() * size_of::<T>())).max(1) * rows;
         let mut results = vec![T::of(0.0); block.min(self.image.rows.next_multiple_of(rows)) * span];
@@ -131,17 +138,25 @@ impl<T: Lanes> WithSimd for Band<'_, '_, T> {
             let mut at = 0;
             while at < span {
                 let mut done = 0;
-                for first in (start..end).step_by(rows) {
-                    let weights = self.packed.from(self.image.first + first);
-                    let planes = &self.planes[at..];
-                    let results = &mut results[(first - start) * span + at..];
-                    let tile = Tile { planes, offsets: &offsets, weights, results, span, left: span - at };
-                    done = match end - first {
-                        5.. if rows == 8 => tile.rows::<S, 8>(simd),
-                        3.. => tile.rows::<S, 4>(simd),
-                        2 => tile.rows::<S, 2>(simd),
-                        _ => tile.rows::<S, 1>(simd),
-                    };
+                // What some channels show at these positions stays in the first cache while all rows go by.
+                for (i, offsets) in offsets.chunks(depth).enumerate() {
+                    for first in (start..end).step_by(rows) {
+                        let tile = Tile {
+                            planes: &self.planes[at..],
+                            offsets,
+                            weights: self.packed.from(self.image.first + first, end - first, i * depth),
+                            results: &mut results[(first - start) * span + at..],
+                            span,
+                            left: span - at,
+                            more: i > 0,
+                        };
+                        done = match end - first {
+                            5.. if rows == 8 => tile.rows::<S, 8>(simd),
+                            3.. => tile.rows::<S, 4>(simd),
+                            2 => tile.rows::<S, 2>(simd),
+                            _ => tile.rows::<S, 1>(simd),
+                        };
+                    }
                 }
                 at += done.max(1);
             }
@@ -197,6 +212,7 @@ struct Tile<'a, T> {
     results: &'a mut [T],
     span: usize,
     left: usize,
+    more: bool,
 }
 
 impl<T: Lanes> Tile<'_, T> {
@@ -215,6 +231,14 @@ impl<T: Lanes> Tile<'_, T> {
         let count = V * T::lanes::<S>();
         let zero = T::splat(simd, T::of(0.0));
         let mut sums = [[zero; V]; R];
+        if self.more {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let results = T::vectors::<S>(&self.results[i * self.span..i * self.span + count]);
+                for (sum, &result) in sums.iter_mut().zip(results) {
+                    *sum = result;
+                }
+            }
+        }
         for (&offset, weights) in self.offsets.iter().zip(self.weights.chunks_exact(R)) {
             let mut x = [zero; V];
             for (x, &position) in x.iter_mut().zip(T::vectors::<S>(&self.planes[offset..offset + count])) {

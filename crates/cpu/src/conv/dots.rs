@@ -4,15 +4,21 @@ use super::geometry::Geometry;
 use super::lanes::Lanes;
 use super::planes::{Grid, Lines, SLACK};
 use crate::buffer::Pool;
-use pulp::{Arch, Simd, WithSimd};
+use crate::simd::arch;
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad_tensor::error::Problem;
 
 /// Bytes of planes that are worked on at once, so that they stay in the second cache.
-const BAND: usize = 512 << 10;
+const BAND: usize = 2 << 20;
 /// Bytes of all images that are summed over at once: each tile's sums end in slow additions across a vector.
 const IMAGES: usize = 4 << 20;
+
+/// Bytes of lines that stay in the first cache while all taps go by.
+const LINES: usize = 24 << 10;
+/// Filters that are multiplied at once.
+const ROWS: usize = 4;
 
 /// Some filters' part of the gradient, over some images.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ pub fn dots<T: Lanes>(part: &mut Part<'_, T>, pool: &Arc<Pool>) -> Result<(), Pr
     let [rows, columns] = geometry.output;
     let filters = part.filters.len();
     let per_row = (grid.memory(geometry.channels, 1) + filters * grid.width()) * size_of::<T>();
-    let band = (BAND / per_row).clamp(1, rows);
+    let band = (BAND / per_row).min(LINES / (ROWS * grid.width() * size_of::<T>())).clamp(1, rows);
     let span = (band * grid.width() + 1).next_multiple_of(64);
     let (planes, lines) = (grid.memory(geometry.channels, band), filters * span);
     let bytes = (planes + lines) * size_of::<T>();
@@ -66,8 +72,8 @@ pub fn dots<T: Lanes>(part: &mut Part<'_, T>, pool: &Arc<Pool>) -> Result<(), Pr
                 for (line, image) in lines.zip(result.chunks_exact(rows * columns)) {
                     let (line, rest) = line.split_at_mut(some.len() * grid.width());
                     rest.fill(T::of(0.0));
-                    let lines = Lines { image, size: columns, width: grid.width(), columns: 0..columns };
-                    (0..some.len()).for_each(|row| lines.copy((some.start + row) * columns, 1, row, line));
+                    let image = &image[some.start * columns..];
+                    Lines { image, pitch: columns, step: 1, columns: 0..columns }.copy(grid.width(), line);
                 }
             }
             let offsets = grid.offsets(geometry.channels, some.len());
@@ -81,7 +87,7 @@ pub fn dots<T: Lanes>(part: &mut Part<'_, T>, pool: &Arc<Pool>) -> Result<(), Pr
                 used: grid.span(some.len()),
                 out: part.out,
             };
-            Arch::new().dispatch(band);
+            arch().dispatch(band);
         }
     }
     Ok(())
@@ -101,67 +107,92 @@ struct Band<'a, T> {
 impl<T: Lanes> WithSimd for Band<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let (filters, taps) = (self.out.len() / self.offsets.len(), self.offsets.len());
         let wide = S::REGISTER_COUNT >= 32;
+        let mut sums = vec![T::of(0.0); ROWS * taps * T::lanes::<S>()];
         let mut filter = 0;
         while filter < filters {
-            let rows = if filters - filter >= 4 { 4 } else { 1 };
-            let mut tap = 0;
-            while tap < taps {
-                tap += match (rows, taps - tap) {
-                    (4, 6..) if wide => self.tile::<S, 4, 6>(simd, filter, tap),
-                    (4, 3..) if wide => self.tile::<S, 4, 3>(simd, filter, tap),
-                    (4, 2..) => self.tile::<S, 4, 2>(simd, filter, tap),
-                    (4, _) => self.tile::<S, 4, 1>(simd, filter, tap),
-                    (_, 6..) => self.tile::<S, 1, 6>(simd, filter, tap),
-                    (_, 3..) => self.tile::<S, 1, 3>(simd, filter, tap),
-                    _ => self.tile::<S, 1, 1>(simd, filter, tap),
-                };
+            let rows = if filters - filter >= ROWS { ROWS } else { 1 };
+            sums.fill(T::of(0.0));
+            let pass = (LINES / (rows * self.span * size_of::<T>())).max(1);
+            for first in (0..self.images).step_by(pass) {
+                let images = first..(first + pass).min(self.images);
+                let (mut tap, mut rest) = (0, T::vectors_mut::<S>(&mut sums));
+                while tap < taps {
+                    let place = Place { images: images.clone(), filter, tap };
+                    let done = match (rows, taps - tap) {
+                        (ROWS, 6..) if wide => self.tile::<S, ROWS, 6>(simd, place, rest),
+                        (ROWS, 3..) if wide => self.tile::<S, ROWS, 3>(simd, place, rest),
+                        (ROWS, 2..) => self.tile::<S, ROWS, 2>(simd, place, rest),
+                        (ROWS, _) => self.tile::<S, ROWS, 1>(simd, place, rest),
+                        (_, 6..) => self.tile::<S, 1, 6>(simd, place, rest),
+                        (_, 3..) => self.tile::<S, 1, 3>(simd, place, rest),
+                        _ => self.tile::<S, 1, 1>(simd, place, rest),
+                    };
+                    (tap, rest) = (tap + done, &mut rest[done * rows..]);
+                }
+            }
+            // The sums stand tap by tap, with the filters side by side.
+            for (tap, sums) in T::vectors::<S>(&sums).chunks_exact(rows).take(taps).enumerate() {
+                for (i, &sum) in sums.iter().enumerate() {
+                    self.out[(filter + i) * taps + tap] += T::sum(simd, sum);
+                }
             }
             filter += rows;
         }
     }
 }
 
+/// Where a tile stands.
+struct Place {
+    images: Range<usize>,
+    filter: usize,
+    tap: usize,
+}
+
 impl<T: Lanes> Band<'_, T> {
-    /// Adds the sums of `R` filters at `C` taps; gives how many taps that is.
+    /// Adds the products of `R` filters at `C` taps to their sums; gives how many taps that is.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const C: usize>(&mut self, simd: S, filter: usize, tap: usize) -> usize {
-        let lanes = T::lanes::<S>();
-        let zero = T::splat(simd, T::of(0.0));
-        let mut sums = [[zero; C]; R];
-        let (planes, lines) = (self.planes.len() / self.images, self.lines.len() / self.images);
-        let vectors = self.used.div_ceil(lanes);
-        let empty = T::vectors::<S>(&[]);
-        for image in 0..self.images {
-            let all = &self.planes[image * planes..(image + 1) * planes];
-            let mut x = [empty; C];
-            for (x, &offset) in x.iter_mut().zip(&self.offsets[tap..tap + C]) {
-                *x = &T::vectors::<S>(&all[offset..])[..vectors];
+    fn tile<S: Simd, const R: usize, const C: usize>(&self, simd: S, place: Place, all: &mut [T::Vector<S>]) -> usize {
+        // Loops of known counts, for the sums to stay in registers.
+        let all = &mut all[..C * R];
+        let mut sums = [[T::splat(simd, T::of(0.0)); R]; C];
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                *sum = all[i * R + j];
             }
-            let all = &self.lines[image * lines..(image + 1) * lines];
+        }
+        let (planes, lines) = (self.planes.len() / self.images, self.lines.len() / self.images);
+        let vectors = self.used.div_ceil(T::lanes::<S>());
+        let empty = T::vectors::<S>(&[]);
+        for image in place.images {
+            let source = &self.planes[image * planes..(image + 1) * planes];
+            let mut x = [empty; C];
+            for (x, &offset) in x.iter_mut().zip(&self.offsets[place.tap..place.tap + C]) {
+                *x = &T::vectors::<S>(&source[offset..])[..vectors];
+            }
+            let source = &self.lines[image * lines..(image + 1) * lines];
             let mut g = [empty; R];
             for (i, g) in g.iter_mut().enumerate() {
-                *g = &T::vectors::<S>(&all[(filter + i) * self.span..])[..vectors];
+                *g = &T::vectors::<S>(&source[(place.filter + i) * self.span..])[..vectors];
             }
             for at in 0..vectors {
-                let mut taps = [zero; C];
-                for (tap, x) in taps.iter_mut().zip(&x) {
-                    *tap = x[at];
+                let mut filters = [T::splat(simd, T::of(0.0)); R];
+                for (filter, g) in filters.iter_mut().zip(&g) {
+                    *filter = g[at];
                 }
-                for (sums, g) in sums.iter_mut().zip(&g) {
-                    let g = g[at];
-                    for (sum, &tap) in sums.iter_mut().zip(&taps) {
-                        *sum = T::mul_add(simd, g, tap, *sum);
+                for (sums, x) in sums.iter_mut().zip(&x) {
+                    let x = x[at];
+                    for (sum, &filter) in sums.iter_mut().zip(&filters) {
+                        *sum = T::mul_add(simd, filter, x, *sum);
                     }
                 }
             }
         }
-        for (i, sums) in sums.into_iter().enumerate() {
-            let start = (filter + i) * self.offsets.len() + tap;
-            for (out, sum) in self.out[start..start + C].iter_mut().zip(sums) {
-                *out += T::sum(simd, sum);
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
+                all[i * R + j] = sum;
             }
         }
         C

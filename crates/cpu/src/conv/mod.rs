@@ -21,7 +21,7 @@ use wgrad_tensor::op::Window2d;
 /// Tasks that one convolution is cut into where the batch is small.
 const TASKS: usize = 16;
 /// The least result rows of a task: each task lays out the planes anew.
-const ROWS: usize = 16;
+const ROWS: usize = 32;
 /// Elements of the weight's gradient in all partial sums together.
 const PARTIAL: usize = 4 << 20;
 

@@ -6,6 +6,7 @@
 //! `width - columns` positions of each row are no window; what is computed there is dropped.
 
 use super::geometry::Geometry;
+use crate::simd::{Kernel, vectorised};
 use std::ops::Range;
 use wgrad_tensor::real::Number;
 
@@ -63,6 +64,11 @@ impl Grid {
         rows.saturating_sub(1) * self.width() + self.windows[1]
     }
 
+    /// Elements that `count` windows side by side see of one channel.
+    pub fn seen(&self, count: usize) -> usize {
+        self.starts.len() * (count + self.reach[0] * self.width() + self.reach[1])
+    }
+
     /// Where each tap of each channel starts in the planes for `rows` rows of windows.
     pub fn offsets(&self, channels: usize, rows: usize) -> Vec<usize> {
         let planes = self.starts.len();
@@ -80,16 +86,19 @@ impl Grid {
         for (i, plane) in planes.chunks_exact_mut(plane).enumerate().take(channels * self.starts.len()) {
             let (channel, start) = (i / self.starts.len(), self.starts[i % self.starts.len()]);
             let image = &image[channel * h * w..(channel + 1) * h * w];
+            let top = start[0] + (rows.start * self.step[0]) as isize;
+            let lines = inside(top, self.step[0], plane.len() / width, h);
             let columns = inside(start[1], self.step[1], width, w);
-            let lines = Lines { image, size: w, width, columns: columns.clone() };
-            let y = |row: usize| start[0] + ((rows.start + row) * self.step[0]) as isize;
-            let x = (start[1] + (columns.start * self.step[1]) as isize).max(0) as usize;
-            for row in 0..plane.len() / width {
-                match usize::try_from(y(row)) {
-                    Ok(y) if y < h && !columns.is_empty() => lines.copy(y * w + x, self.step[1], row, plane),
-                    _ => plane[row * width..(row + 1) * width].fill(T::of(0.0)),
-                }
+            if lines.is_empty() || columns.is_empty() {
+                plane.fill(T::of(0.0));
+                continue;
             }
+            plane[..lines.start * width].fill(T::of(0.0));
+            plane[lines.end * width..].fill(T::of(0.0));
+            let y = (top + (lines.start * self.step[0]) as isize) as usize;
+            let x = (start[1] + (columns.start * self.step[1]) as isize) as usize;
+            let source = Lines { image: &image[y * w + x..], pitch: self.step[0] * w, step: self.step[1], columns };
+            source.copy(width, &mut plane[lines.start * width..lines.end * width]);
         }
     }
 
@@ -173,51 +182,84 @@ impl Grid {
     }
 }
 
-/// Copies lines of an image into a plane.
+/// Lines of an image that become rows of a plane.
 #[derive(Debug)]
 pub struct Lines<'a, T> {
-    /// The image.
+    /// The image from the first line's first element on.
     pub image: &'a [T],
-    /// Elements of its lines.
-    pub size: usize,
-    /// Elements of the plane's rows.
-    pub width: usize,
-    /// Where the elements stand in them.
+    /// Elements from a line to the next.
+    pub pitch: usize,
+    /// Elements from an element that is taken to the next.
+    pub step: usize,
+    /// Where the elements stand in the plane's rows.
     pub columns: Range<usize>,
 }
 
 impl<T: Number> Lines<'_, T> {
-    /// Copies the line whose first element that is seen lies at `at`, into row `row` with zeros around it.
-    ///
-    /// Whole vectors are written where what is too much is overwritten by the next row.
-    #[inline]
-    pub fn copy(&self, at: usize, step: usize, row: usize, plane: &mut [T]) {
-        const CHUNK: usize = 16;
-        let (start, columns) = (row * self.width, self.columns.clone());
-        let chunks = columns.len().next_multiple_of(CHUNK);
-        let room = columns.start <= CHUNK && self.width - columns.end <= CHUNK;
-        let end = start + columns.start + chunks + CHUNK;
-        if step == 1 && room && end <= plane.len() && at + chunks <= self.image.len() {
-            let zeros = [T::of(0.0); CHUNK];
-            plane[start..start + CHUNK].copy_from_slice(&zeros);
-            let target = &mut plane[start + columns.start..start + columns.start + chunks];
-            let source = &self.image[at..at + chunks];
-            for (target, source) in target.chunks_exact_mut(CHUNK).zip(source.chunks_exact(CHUNK)) {
-                target.copy_from_slice(source);
+    /// Copies lines into all rows of a plane, with zeros around them.
+    pub fn copy(self, width: usize, plane: &mut [T]) {
+        vectorised(CopyLines { lines: self, width, plane });
+    }
+}
+
+struct CopyLines<'a, T> {
+    lines: Lines<'a, T>,
+    width: usize,
+    plane: &'a mut [T],
+}
+
+impl<T: Number> Kernel for CopyLines<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(mut self) {
+        let rows = self.plane.len() / self.width;
+        let fast = match self.lines.columns.len().div_ceil(CHUNK) {
+            1 => self.chunks::<1>(),
+            2 => self.chunks::<2>(),
+            3 => self.chunks::<3>(),
+            4 => self.chunks::<4>(),
+            _ => 0,
+        };
+        let Lines { image, pitch, step, columns } = self.lines;
+        for row in fast..rows {
+            let line = &mut self.plane[row * self.width..(row + 1) * self.width];
+            line[..columns.start].fill(T::of(0.0));
+            line[columns.end..].fill(T::of(0.0));
+            let (line, source) = (&mut line[columns.clone()], &image[row * pitch..]);
+            match step {
+                1 => line.copy_from_slice(&source[..line.len()]),
+                2 => line.iter_mut().zip(source.iter().step_by(2)).for_each(|(line, &x)| *line = x),
+                step => line.iter_mut().zip(source.iter().step_by(step)).for_each(|(line, &x)| *line = x),
             }
-            plane[start + columns.end..start + columns.end + CHUNK].copy_from_slice(&zeros);
-            return;
         }
-        let line = &mut plane[start..start + self.width];
-        line[..columns.start].fill(T::of(0.0));
-        line[columns.end..].fill(T::of(0.0));
-        let line = &mut line[columns];
-        let source = &self.image[at..(at / self.size + 1) * self.size];
-        match step {
-            1 => line.copy_from_slice(&source[..line.len()]),
-            2 => line.iter_mut().zip(source.iter().step_by(2)).for_each(|(line, &x)| *line = x),
-            step => line.iter_mut().zip(source.iter().step_by(step)).for_each(|(line, &x)| *line = x),
+    }
+}
+
+/// Elements that are copied at once.
+const CHUNK: usize = 16;
+
+impl<T: Number> CopyLines<'_, T> {
+    /// Copies lines in `N` chunks, as long as what is too much lies within the plane, where the next row overwrites it;
+    /// gives how many.
+    #[inline(always)]
+    fn chunks<const N: usize>(&mut self) -> usize {
+        let Lines { image, pitch, step, columns } = &self.lines;
+        let need = columns.start + (N + 1) * CHUNK;
+        if *step != 1 || columns.start > CHUNK || self.width - columns.end > CHUNK {
+            return 0;
         }
+        let fits = |len: usize, need: usize, step: usize| len.checked_sub(need).map_or(0, |rest| rest / step + 1);
+        let rows = fits(self.plane.len(), need, self.width).min(fits(image.len(), N * CHUNK, *pitch));
+        let rows = rows.min(self.plane.len() / self.width);
+        let zeros = [T::of(0.0); CHUNK];
+        for row in 0..rows {
+            let line = &mut self.plane[row * self.width..row * self.width + need];
+            let source = &image[row * pitch..row * pitch + N * CHUNK];
+            line[..CHUNK].copy_from_slice(&zeros);
+            line[columns.start..columns.start + N * CHUNK].copy_from_slice(source);
+            line[columns.end..columns.end + CHUNK].copy_from_slice(&zeros);
+        }
+        rows
     }
 }
 
