@@ -67,25 +67,36 @@ impl Spec {
         }
     }
 
-    /// Random values, exact in f32, that keep a distance from the multiples of 1/2, where functions have their kinks.
+    /// Random values, exact in f32. Floats keep a distance from the multiples of 1/2, where functions have their kinks, and
+    /// from one another, in this input and the next, so that no maximum changes its place under a small step.
     pub fn draw(&self, seed: u64, stream: u64) -> Array {
         let count = self.shape.iter().product();
-        let element = |i: usize| {
-            let unit = uniform_f64(&philox(seed, stream, i as u64));
-            match self.kind {
-                Kind::Float(low, high) => {
-                    let value = low + unit * (high - low);
-                    let off = (value * 2.0 - (value * 2.0).round()) / 2.0;
-                    let moved = if off.abs() < 0.01 { value - off + 0.01f64.copysign(off) } else { value };
-                    f64::from(moved as f32)
-                }
-                Kind::Index(end) => (unit * end as f64).floor(),
-                Kind::Int(low, high) => (f64::from(low) + unit * f64::from(high - low)).round(),
-                Kind::Bool => f64::from(u8::from(unit < 0.5)),
+        let unit = |i: usize| uniform_f64(&philox(seed, stream, i as u64));
+        let data = match self.kind {
+            Kind::Float(low, high) => {
+                // Each element has a cell of its own; even and odd inputs keep to different halves of the cells.
+                let cells = usize::max(count, 128).next_power_of_two();
+                let mut order: Vec<usize> = (0..cells).collect();
+                order.sort_by(|&a, &b| unit(cells + a).total_cmp(&unit(cells + b)));
+                let within = |i: usize| 0.1 + 0.3 * unit(i) + 0.5 * (stream % 2) as f64;
+                let value = |i: usize| low + (order[i] as f64 + within(i)) / cells as f64 * (high - low);
+                (0..count).map(|i| f64::from(off_kinks(value(i)) as f32)).collect()
             }
+            Kind::Index(end) => (0..count).map(|i| (unit(i) * end as f64).floor()).collect(),
+            Kind::Int(low, high) => {
+                (0..count).map(|i| (f64::from(low) + unit(i) * f64::from(high - low)).round()).collect()
+            }
+            Kind::Bool => (0..count).map(|i| f64::from(u8::from(unit(i) < 0.5))).collect(),
         };
-        Array { shape: self.shape.clone(), data: (0..count).map(element).collect() }
+        Array { shape: self.shape.clone(), data }
     }
+}
+
+/// Moves a value to at least 0.01 from the nearest multiple of 1/2; different values stay different.
+fn off_kinks(value: f64) -> f64 {
+    let kink = (value * 2.0).round() / 2.0;
+    let off = value - kink;
+    kink + (0.01 + off.abs() * 0.96).copysign(off)
 }
 
 impl Array {
