@@ -60,8 +60,16 @@ fn destination(batch: u32, row: u32, column: u32) -> u32 {
 
 @group(0) @binding(0) var<storage, read> input0: array<Number>;
 @group(0) @binding(1) var<storage, read> input1: array<Number>;
-@group(0) @binding(2) var<storage, read_write> output: array<Number>;
 @group(0) @binding(3) var<uniform> params: Params;
+
+//{ finish
+@group(0) @binding(2) var<storage, read_write> output0: array<Number>;
+
+// What becomes of an element of the result; other kernels do more with it than store it.
+fn finish(index: u32, value: Number) {
+    output0[index] = value;
+}
+//}
 
 override threads: u32 = 64;
 
@@ -77,7 +85,7 @@ fn store(batch: u32, slice: u32, row: u32, column: u32, value: vec4<Number>) {
     }
     let base = slice * params.batches * params.rows * params.columns;
     for (var i = 0u; i < min(4u, params.columns - column); i++) {
-        output[base + destination(batch, row, column + i)] = value[i];
+        finish(base + destination(batch, row, column + i), value[i]);
     }
 }
 

@@ -7,7 +7,6 @@ struct Params {
     outputs: u32,
     length: u32,
     slices: u32,
-    identity: u32,
     stride: u32,
 }
 

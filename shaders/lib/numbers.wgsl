@@ -23,6 +23,12 @@ fn nan_f32() -> f32 {
     return bitcast<f32>(bits);
 }
 
+// Infinity, in the same way.
+fn infinity_f32() -> f32 {
+    var bits = 0x7f800000u;
+    return bitcast<f32>(bits);
+}
+
 // x != y, true where either is NaN.
 fn differs_f32(x: f32, y: f32) -> bool {
     return is_nan_f32(x) || is_nan_f32(y) || x != y;

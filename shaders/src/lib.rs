@@ -16,7 +16,7 @@ macro_rules! embed {
 }
 embed! {
     "map",
-    "reduce_each", "reduce_tree",
+    "row",
     "extreme_each", "extreme_tree",
     "contract_blocked", "contract_broad", "contract_tiled", "contract_wide",
     "operands/matmul", "operands/conv2d", "operands/conv2d_input", "operands/conv2d_weight",

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod gpt;
+
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wgrad::Device;
@@ -30,4 +32,10 @@ pub fn seed() -> u64 {
         println!("WGRAD_TEST_SEED={seed}");
         seed
     })
+}
+
+/// The CPU, running each op as it is recorded.
+pub fn unfused() -> Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE.get_or_init(|| Device::new(wgrad::plan::Planned::unfused(wgrad_cpu::Cpu::new()))).clone()
 }

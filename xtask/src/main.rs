@@ -5,7 +5,7 @@ mod shaders;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Chores of the project.")]
@@ -26,11 +26,23 @@ enum Chore {
         #[arg(long)]
         no_browser: bool,
     },
+    /// Writes the plans that tests compare with, `tests/plans/*.txt`, anew. Look at what git says has changed.
+    Bless,
+    /// Checks random graphs on every device found, as the tests do with a hundred of them.
+    Soak {
+        /// How many for each device.
+        #[arg(default_value_t = 5000)]
+        graphs: u32,
+    },
 }
 
 fn main() -> ExitCode {
-    let Chore::Shaders { dump, no_browser } = Arguments::parse().chore;
-    match shaders::check(dump, !no_browser) {
+    let done = match Arguments::parse().chore {
+        Chore::Shaders { dump, no_browser } => shaders::check(dump, !no_browser),
+        Chore::Bless => test("plans", ("WGRAD_BLESS", "1".to_owned())),
+        Chore::Soak { graphs } => test("random_graphs", ("WGRAD_GRAPHS", graphs.to_string())),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
@@ -38,4 +50,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs one of the facade's tests with a variable set.
+fn test(name: &str, (variable, value): (&str, String)) -> Result<bool, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo)
+        .args(["test", "--release", "--package", "wgrad", "--test", name, "--", "--nocapture"])
+        .env(variable, value)
+        .status()
+        .map(|status| status.success())
+        .map_err(|error| format!("cargo does not start: {error}"))
 }

@@ -10,13 +10,14 @@
 #[path = "../tests/kernels/harness.rs"]
 mod harness;
 
-use harness::{Input, Probe, op, plan};
+use harness::{Code, Input, Made, Probe, op, plan, reduce, run_plan};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use wgrad_cpu::Cpu;
 use wgrad_plan::{Backend, Instruction, Program, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::elementwise::Elementwise;
+use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Extreme, Map, Meta, Random, Reduction, Window2d, Windows};
 use wgrad_tensor::ops::table;
 use wgrad_tensor::random::{philox, uniform_f32};
@@ -27,13 +28,13 @@ fn main() {
     let threads = std::env::var("WGRAD_THREADS").ok().and_then(|count| count.parse().ok());
     let cpu = threads.map_or_else(Cpu::new, Cpu::with_threads);
     println!("{}; median, least and, of the calling thread, mean processor time", cpu.describe().name);
-    for (name, work, inputs, outputs) in cases() {
+    for (name, (work, scalars), inputs, outputs) in cases() {
         if only.as_ref().is_some_and(|only| !name.contains(&**only)) {
             continue;
         }
         let plan = plan(work, &inputs, &outputs);
         let buffers: Vec<_> = inputs.iter().map(|input| cpu.upload(&input.bytes).unwrap()).collect();
-        let run = || black_box(cpu.run(&plan, &buffers).unwrap());
+        let run = || black_box(run_plan(&cpu, &plan, &buffers, &scalars).unwrap());
         (0..3).for_each(|_| drop(run()));
         let (started, used, mut times) = (Instant::now(), processor_time(), Vec::new());
         while times.len() < 10 || (started.elapsed() < Duration::from_millis(700) && times.len() < 2000) {
@@ -54,7 +55,7 @@ fn processor_time() -> f64 {
     text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e6
 }
 
-type Case = (&'static str, Work, Vec<Input>, Vec<Meta>);
+type Case = (&'static str, Made, Vec<Input>, Vec<Meta>);
 
 fn floats(shape: impl Into<Shape>) -> Input {
     let shape = shape.into();
@@ -62,9 +63,10 @@ fn floats(shape: impl Into<Shape>) -> Input {
     Input::new(&values, shape)
 }
 
-fn map(shape: &[usize], code: Vec<Instruction>) -> Work {
+fn map(shape: &[usize], code: Vec<Instruction>) -> Made {
     let stores = vec![code.len() - 1];
-    Work::Map(Program { shape: Shape::from(shape), code, stores })
+    let program = Program { shape: Shape::from(shape), row_axes: 0, code, stores };
+    (Work::Program(program), vec![Scalar::Bits(1), Scalar::Bits(2)])
 }
 
 fn load(i: usize) -> Instruction {
@@ -72,7 +74,7 @@ fn load(i: usize) -> Instruction {
 }
 
 fn row(row: &'static Elementwise, args: &[usize]) -> Instruction {
-    Instruction::Map { map: Map::Row(row), args: args.to_vec(), dtype: DType::F32, scalars: vec![] }
+    Instruction::Map { map: Map::Row(row), args: args.to_vec(), dtype: DType::F32, scalars: 0..0 }
 }
 
 fn f32s(shape: impl Into<Shape>) -> Vec<Meta> {
@@ -111,18 +113,18 @@ fn cases() -> Vec<Case> {
         vec![rows.clone(), bias],
         f32s([n / 128, 128]),
     ));
-    let random = Instruction::Map {
+    let random = Instruction::Generate {
         map: Map::Random(Random::Uniform),
-        args: vec![],
+        layout: Layout::contiguous(&Shape::from([n])),
         dtype: DType::F32,
-        scalars: vec![Scalar::Bits(1), Scalar::Bits(2)],
+        scalars: 0..2,
     };
     cases.push(("uniform 4M", map(&[n], vec![random.clone()]), vec![], f32s([n])));
-    let normal = Instruction::Map {
+    let normal = Instruction::Generate {
         map: Map::Random(Random::Normal),
-        args: vec![],
+        layout: Layout::contiguous(&Shape::from([n])),
         dtype: DType::F32,
-        scalars: vec![Scalar::Bits(1), Scalar::Bits(2)],
+        scalars: 0..2,
     };
     cases.push(("normal 4M", map(&[n], vec![normal]), vec![], f32s([n])));
     let transposed = floats([2048, 2048]).window([2048, 2048], &[1, 2048], 0);
@@ -142,14 +144,12 @@ fn cases() -> Vec<Case> {
     ] {
         let out: Vec<usize> =
             shape.iter().enumerate().map(|(i, &size)| if axes.contains(&i) { 1 } else { size }).collect();
-        cases.push((name, op(Probe::Reduce(Reduction::Sum, axes), &[])(), vec![floats(shape)], f32s(out)));
+        let (work, inputs) = reduce(Reduction::Sum, &axes, &floats(shape));
+        cases.push((name, work(), inputs.into(), f32s(out)));
     }
-    cases.push((
-        "max rows 4096x1024",
-        op(Probe::Reduce(Reduction::Max, vec![1]), &[])(),
-        vec![floats([4096, 1024])],
-        f32s([4096, 1]),
-    ));
+    let (work, inputs) = reduce(Reduction::Max, &[1], &floats([4096, 1024]));
+    cases.push(("max rows 4096x1024", work(), inputs.into(), f32s([4096, 1])));
+    programs(&mut cases);
     for (name, planes, size) in [("pool 64x16x28", 1024, 28), ("pool 64x32x14", 2048, 14)] {
         let half = size / 2;
         let strides = [size * size, 2 * size, 2, size, 1].map(|stride| stride as isize);
@@ -254,4 +254,66 @@ fn cases() -> Vec<Case> {
         f32s([1000, 128]),
     ));
     cases
+}
+
+/// Programs with rows, chains and epilogues.
+fn programs(cases: &mut Vec<Case>) {
+    for (name, shape) in
+        [("softmax 4096x1024", [4096, 1024]), ("softmax 65536x10", [65536, 10]), ("softmax 64x50257", [64, 50257])]
+    {
+        let mut code = Code::new(&shape, 1);
+        let x = code.load(0, DType::F32);
+        let most = code.reduce(Reduction::Max, x);
+        let less = code.row(&table::SUB, &[x, most]);
+        let power = code.row(&table::EXP, &[less]);
+        let total = code.reduce(Reduction::Sum, power);
+        let y = code.row(&table::DIV, &[power, total]);
+        cases.push((name, code.storing(&[y])(), vec![floats(shape)], f32s(shape)));
+    }
+    let shape = [4096, 768];
+    let mut code = Code::new(&shape, 1);
+    let [x, weight, bias] = [0, 1, 2].map(|i| code.load(i, DType::F32));
+    let (share, epsilon) = (code.constant(1.0 / 768.0, DType::F32), code.constant(1e-5, DType::F32));
+    let total = code.reduce(Reduction::Sum, x);
+    let mean = code.row(&table::MUL, &[total, share]);
+    let apart = code.row(&table::SUB, &[x, mean]);
+    let square = code.row(&table::MUL, &[apart, apart]);
+    let squares = code.reduce(Reduction::Sum, square);
+    let variance = code.row(&table::MUL, &[squares, share]);
+    let safe = code.row(&table::ADD, &[variance, epsilon]);
+    let scale = code.row(&table::RSQRT, &[safe]);
+    let normal = code.row(&table::MUL, &[apart, scale]);
+    let weighted = code.row(&table::MUL, &[normal, weight]);
+    let y = code.row(&table::ADD, &[weighted, bias]);
+    let affine = || floats([768]).window(shape, &[0, 1], 0);
+    cases.push(("layer_norm 4096x768", code.storing(&[y])(), vec![floats(shape), affine(), affine()], f32s(shape)));
+    let across = || floats([4096 * 768]).window([768, 4096], &[1, 768], 0);
+    let mut code = Code::new(&[768, 4096], 1);
+    let [x, y] = [0, 1].map(|i| code.load(i, DType::F32));
+    let product = code.row(&table::MUL, &[x, y]);
+    let sum = code.reduce(Reduction::Sum, product);
+    cases.push(("sum columns of product 4096x768", code.storing(&[sum])(), vec![across(), across()], f32s([768])));
+    let n = 1 << 22;
+    let mut code = Code::new(&[n], 0);
+    let x = code.load(0, DType::F32);
+    let mut y = code.load(1, DType::F32);
+    for i in 0..10 {
+        y = code.row(if i % 2 == 0 { &table::MUL } else { &table::ADD }, &[x, y]);
+    }
+    cases.push(("chain of 10, 4M", code.storing(&[y])(), vec![floats([n]), floats([n])], f32s([n])));
+    let mut code = Code::new(&[1 << 24], 1);
+    let x = code.load(0, DType::F32);
+    let square = code.row(&table::MUL, &[x, x]);
+    let sum = code.reduce(Reduction::Sum, square);
+    cases.push(("sum of squares 16M", code.storing(&[sum])(), vec![floats([1 << 24])], f32s([1])));
+    for (name, [m, k, n]) in [("gelu(matmul 1024 + b)", [1024; 3]), ("gelu(matmul 4096x128x512 + b)", [4096, 128, 512])]
+    {
+        let mut code = Code::new(&[m, n], 0);
+        let (product, bias) = (code.product(DType::F32), code.load(2, DType::F32));
+        let z = code.row(&table::ADD, &[product, bias]);
+        let gate = code.row(&table::SIGMOID, &[z]);
+        let y = code.row(&table::MUL, &[z, gate]);
+        let bias = floats([n]).window([m, n], &[0, 1], 0);
+        cases.push((name, code.after(Probe::Matmul, &[y])(), vec![floats([m, k]), floats([k, n]), bias], f32s([m, n])));
+    }
 }

@@ -1,16 +1,19 @@
 //! The backend: runs the steps of a plan in order.
 
 use crate::buffer::{self, Pool};
-use crate::step::{self, Job};
+use crate::step::{self, Inputs, Job};
 use crate::threads::{TASK, Threads};
 use crate::view::View;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use wgrad_plan::{Backend, Plan, Step, ValueId};
+use std::time::{Duration, Instant};
+use wgrad_plan::{Backend, Given, Plan, Step, ValueId, Work};
 use wgrad_tensor::Result;
 use wgrad_tensor::device::{BoxFuture, Buffer, Description};
+use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::error::{Error, ErrorKind, Problem};
+use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::Meta;
 
 /// The processor, with its threads and vector instructions.
@@ -58,22 +61,32 @@ impl Cpu {
         Cpu { description, threads, pool: Arc::default() }
     }
 
-    fn steps(&self, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>> {
+    fn steps(
+        &self,
+        plan: &Plan,
+        inputs: &[Buffer],
+        numbers: &[Scalar],
+        windows: &[Vec<Layout>],
+        mut times: Option<&mut Vec<Duration>>,
+    ) -> Result<Vec<Buffer>, Failure> {
         let mut values: Vec<Option<Arc<buffer::Buffer>>> = Vec::new();
         values.resize_with(plan.values.len(), || None);
         if inputs.len() != plan.inputs.len() {
-            return Err(Error::new(ErrorKind::Value, "run", "needs one buffer for each input of the plan"));
+            return Err(Failure::Run(ErrorKind::Value, "needs one buffer for each input of the plan"));
         }
         for (&id, input) in plan.inputs.iter().zip(inputs) {
             let wanted = plan.values.get(id).and_then(bytes);
             let buffer = ours(input).filter(|buffer| wanted.is_some_and(|bytes| bytes <= buffer.len()));
-            let buffer = buffer.ok_or_else(|| {
-                Error::new(ErrorKind::Device, "run", "was given an input that is not a buffer of this device")
-            })?;
+            let buffer = buffer
+                .ok_or(Failure::Run(ErrorKind::Device, "was given an input that is not a buffer of this device"))?;
             values[id] = Some(buffer);
         }
-        for step in &plan.steps {
-            self.step(plan, step, &mut values).map_err(|problem| step.origin.error(problem))?;
+        for (i, (step, windows)) in plan.steps.iter().zip(windows).enumerate() {
+            let start = times.is_some().then(Instant::now);
+            self.step(plan, step, numbers, windows, &mut values).map_err(|problem| Failure::Step(i, problem))?;
+            if let (Some(times), Some(start)) = (&mut times, start) {
+                times.push(start.elapsed());
+            }
             for &id in &step.frees {
                 if let Some(value) = values.get_mut(id) {
                     *value = None;
@@ -81,15 +94,24 @@ impl Cpu {
             }
         }
         let output = |&id: &ValueId| {
-            let buffer = values.get(id).cloned().flatten().ok_or_else(|| {
-                Error::new(ErrorKind::Value, "run", "has a plan that does not compute one of its outputs")
-            })?;
+            let buffer = values
+                .get(id)
+                .cloned()
+                .flatten()
+                .ok_or(Failure::Run(ErrorKind::Value, "has a plan that does not compute one of its outputs"))?;
             Ok(buffer as Buffer)
         };
         plan.outputs.iter().map(output).collect()
     }
 
-    fn step(&self, plan: &Plan, step: &Step, values: &mut [Option<Arc<buffer::Buffer>>]) -> Result<(), Problem> {
+    fn step(
+        &self,
+        plan: &Plan,
+        step: &Step,
+        numbers: &[Scalar],
+        windows: &[Layout],
+        values: &mut [Option<Arc<buffer::Buffer>>],
+    ) -> Result<(), Problem> {
         let missing = || Problem::new(ErrorKind::Value, "needs a value that no step before it computes");
         let mut owned = Vec::with_capacity(step.results.len());
         let mut metas = Vec::with_capacity(step.results.len());
@@ -103,19 +125,35 @@ impl Cpu {
             Ok((buffer.clone(), operand.dtype))
         };
         let buffers = step.operands.iter().map(view).collect::<Result<Vec<_>, Problem>>()?;
-        let views = buffers.iter().zip(&step.operands);
-        let views = views.map(|((buffer, dtype), operand)| View::new(buffer, &operand.layout, *dtype));
-        let operands = views.collect::<Result<Vec<_>, Problem>>()?;
+        let views = buffers.iter().zip(windows);
+        let views = views.map(|((buffer, dtype), window)| View::new(buffer, window, *dtype));
+        let views = views.collect::<Result<Vec<_>, Problem>>()?;
         let mut results: Vec<&mut [u8]> = owned.iter_mut().map(|buffer| &mut **buffer).collect();
-        step::run(
-            &step.work,
-            &mut Job { operands: &operands, metas: &metas, results: &mut results, pool: &self.pool },
-        )?;
+        // A program that follows an op writes the results; the op's own shape is its own to say.
+        let (then, whole) = match &step.work {
+            Work::Op { op, then: Some(then), .. } => {
+                let given = views.iter().take(2).map(|view| Meta::new(&view.layout.shape, view.dtype));
+                (Some(then), op.infer(&given.collect::<Vec<_>>())?.into_iter().next())
+            }
+            _ => (None, None),
+        };
+        let shape = whole.as_ref().or(metas.first().copied()).map(|meta| &meta.shape);
+        let inputs = Inputs { operands: &step.operands, views: &views, numbers };
+        let mut job = Job { inputs, metas: &metas, shape, results: &mut results, then, pool: &self.pool };
+        step::run(&step.work, &mut job)?;
         for (&id, buffer) in step.results.iter().zip(owned) {
             values[id] = Some(Arc::new(buffer));
         }
         Ok(())
     }
+}
+
+/// What went wrong, before it is known which line of the user's that comes from.
+enum Failure {
+    /// In the run as a whole.
+    Run(ErrorKind, &'static str),
+    /// In the step with this number.
+    Step(usize, Problem),
 }
 
 /// The bytes of a value, where that is a number.
@@ -146,8 +184,22 @@ impl Backend for Cpu {
         Ok(Arc::new(buffer))
     }
 
-    fn run(&self, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>> {
-        if is_large(plan) { self.threads.run(|| self.steps(plan, inputs)) } else { self.steps(plan, inputs) }
+    fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
+        let Given { inputs, scalars, origin, watch } = *given;
+        let windows = |step: &Step| step.operands.iter().map(|operand| operand.window(given)).collect();
+        let windows: Vec<Vec<Layout>> = plan.steps.iter().map(windows).collect();
+        let mut times = watch.map(|_| Vec::with_capacity(plan.steps.len()));
+        let noted = times.as_mut();
+        // `origin` and `watch` stay on this thread.
+        let steps = || self.steps(plan, inputs, scalars, &windows, noted);
+        let outputs = if is_large(plan) { self.threads.run(steps) } else { steps() };
+        if let (Some(watch), Some(times)) = (watch, times) {
+            plan.steps.iter().zip(times).for_each(|(step, time)| watch(step, time));
+        }
+        outputs.map_err(|failure| match failure {
+            Failure::Run(kind, message) => Error::new(kind, "run", message),
+            Failure::Step(i, problem) => origin(&plan.steps[i]).error(problem),
+        })
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {

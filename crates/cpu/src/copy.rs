@@ -1,6 +1,6 @@
 //! Making a window contiguous: whole runs where the data lies so, and tiles where it is transposed.
 
-use crate::map::{collect_rows, collect_run};
+use crate::program::{collect_rows, collect_run};
 use crate::threads::{self, TASK};
 use crate::view::{View, Walk};
 use bytemuck::Pod;

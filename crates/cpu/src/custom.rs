@@ -8,8 +8,8 @@ use wgrad_tensor::op::Meta;
 
 /// Calls the op with contiguous inputs and zeroed outputs.
 pub fn run(custom: &dyn Custom, scalars: &[Scalar], job: &mut Job<'_>) -> Result<(), Problem> {
-    let metas: Vec<Meta> = job.operands.iter().map(|view| Meta::new(&view.layout.shape, view.dtype)).collect();
-    let inputs = job.operands.iter().zip(&metas).map(|(view, meta)| {
+    let metas: Vec<Meta> = job.inputs.views.iter().map(|view| Meta::new(&view.layout.shape, view.dtype)).collect();
+    let inputs = job.inputs.views.iter().zip(&metas).map(|(view, meta)| {
         let bytes = view.contiguous_bytes()?;
         Ok(HostView { meta, bytes })
     });

@@ -1,6 +1,6 @@
 //! Summing overlapping windows back to where they came from.
 
-use crate::map::unsupported;
+use crate::program::unsupported;
 use crate::simd::{Kernel, vectorised};
 use crate::step::Job;
 use crate::threads::{self, TASK};

@@ -2,7 +2,7 @@
 
 use crate::buffer::{Buffer, Pool};
 use crate::copy;
-use crate::map::unsupported;
+use crate::program::unsupported;
 use crate::simd::{Kernel, vectorised};
 use crate::step::Job;
 use crate::threads::{self, TASK};
@@ -43,12 +43,16 @@ fn check(index: &View<'_>, axis: usize, size: usize) -> Result<(), Problem> {
             _ => (0..run).map(|i| elements[(start + i as isize * stride) as usize]).find(|&i| i as usize >= limit),
         };
         if let Some(bad) = bad {
-            let bad = if signed { i64::from(bad as i32) } else { i64::from(bad) };
-            let message = format!("index {bad} is outside axis {axis}, which has {size} elements");
-            return Err(Problem::new(ErrorKind::Index, message));
+            return Err(outside(bad, signed, axis, size));
         }
     }
     Ok(())
+}
+
+/// The error of an index outside an axis of `size` elements.
+pub fn outside(index: u32, signed: bool, axis: usize, size: usize) -> Problem {
+    let index = if signed { i64::from(index as i32) } else { i64::from(index) };
+    Problem::new(ErrorKind::Index, format!("index {index} is outside axis {axis}, which has {size} elements"))
 }
 
 /// The largest of some indices.

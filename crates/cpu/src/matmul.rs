@@ -3,7 +3,7 @@
 use crate::buffer::{Buffer, Pool};
 use crate::copy;
 use crate::gemm::{self, Float, Matrix, Sizes};
-use crate::map::unsupported;
+use crate::program::{Piece, even, pieces, unsupported};
 use crate::step::Job;
 use crate::threads;
 use crate::view::{View, Walk};
@@ -17,6 +17,13 @@ use wgrad_tensor::real::Number;
 const TASK: usize = 1 << 18;
 /// Multiplications from which one product is cut over the threads, even if there are several.
 const LARGE: usize = 1 << 24;
+
+/// Bytes of a piece of a product that a program takes from the second cache.
+const CACHED: usize = 512 << 10;
+/// The least rows of such a piece: each lays out the right matrix anew.
+const ROWS: usize = 128;
+/// So many pieces keep all threads busy.
+const PIECES: usize = 16;
 
 /// Multiplies the two operands.
 pub fn matmul(job: &mut Job<'_>) -> Result<(), Problem> {
@@ -75,10 +82,11 @@ impl<'a, T: Number> Stack<'a, T> {
         Ok(Stack { elements: view.elements(), base, batch: batch.to_vec(), row, column })
     }
 
-    fn matrix(&self, i: usize) -> Matrix<'a, T> {
-        let start = Walk::new(&self.batch, self.base, i).step() as usize;
+    /// Matrix `i` from a row on.
+    fn matrix(&self, i: usize, row: usize) -> Matrix<'a, T> {
+        let start = Walk::new(&self.batch, self.base, i).step() + row as isize * self.row;
         Matrix {
-            elements: self.elements.get(start..).unwrap_or_default(),
+            elements: self.elements.get(start as usize..).unwrap_or_default(),
             row: self.row.max(0),
             column: self.column.max(0),
         }
@@ -102,8 +110,8 @@ fn floats<T: Float>(job: &mut Job<'_>) -> Result<(), Problem> {
     let (lhs, rhs) = (job.operand(0)?, job.operand(1)?);
     let (forward_lhs, forward_rhs) = (Forward::new(&lhs, job.pool)?, Forward::new(&rhs, job.pool)?);
     let (lhs, rhs) = (forward_lhs.view(&lhs)?, forward_rhs.view(&rhs)?);
-    let out: &mut [T] = job.result(0)?;
-    if out.is_empty() {
+    let total = job.shape()?.count();
+    if total == 0 {
         return Ok(());
     }
     let (mut left, mut right) = (Stack::<T>::new(&lhs)?, Stack::<T>::new(&rhs)?);
@@ -112,20 +120,33 @@ fn floats<T: Float>(job: &mut Job<'_>) -> Result<(), Problem> {
         (left.row, left.batch, right.batch) = (row, vec![], vec![]);
     }
     let one = sizes.m * sizes.n;
-    if count == 1 || sizes.work() >= LARGE {
-        for (i, out) in out.chunks_mut(one).enumerate() {
-            gemm::gemm(sizes, out, left.matrix(i), right.matrix(i), false, sizes.work() >= TASK && threads::parallel());
+    let large = count == 1 || sizes.work() >= LARGE;
+    let lengths = match job.then {
+        Some(_) if large => {
+            let rows = (CACHED / (sizes.n * size_of::<T>())).max(ROWS);
+            even(one, rows * sizes.n).repeat(count)
         }
-        return Ok(());
-    }
-    let per_task = (TASK / sizes.work().max(1)).clamp(1, count);
-    threads::chunks(out, per_task * one, |task, out| {
-        for (i, out) in out.chunks_mut(one).enumerate() {
-            let i = task * per_task + i;
-            gemm::gemm(sizes, out, left.matrix(i), right.matrix(i), false, false);
-        }
-    });
-    Ok(())
+        _ if large => vec![one; count],
+        _ => even(total, (TASK / sizes.work().max(1)).clamp(1, count) * one),
+    };
+    // Few pieces are cut over the threads one by one.
+    let cut = large && (job.then.is_none() || lengths.len() < PIECES);
+    let parallel = cut && sizes.work() >= TASK && threads::parallel();
+    let pieces = pieces::<T>(job, &lengths)?;
+    let compute = |piece: Piece<'_, '_>| {
+        let mut at = piece.range.start;
+        piece.fill(|mut out: &mut [T]| {
+            while !out.is_empty() {
+                let (i, row) = (at / one, at % one / sizes.n);
+                let rows = (sizes.m - row).min(out.len() / sizes.n);
+                let (now, later) = std::mem::take(&mut out).split_at_mut(rows * sizes.n);
+                gemm::gemm(Sizes { m: rows, ..sizes }, now, left.matrix(i, row), right.matrix(i, 0), false, parallel);
+                (at, out) = (at + now.len(), later);
+            }
+            Ok(())
+        })
+    };
+    if cut { pieces.into_iter().try_for_each(compute) } else { threads::try_for_each(pieces, compute) }
 }
 
 /// The stride of the rows of all left matrices as one tall matrix, where they lie so and meet the same right matrix.
@@ -150,21 +171,25 @@ fn whole<T: Number>(job: &mut Job<'_>) -> Result<(), Problem> {
     let (sizes, _) = sizes(job)?;
     let (left, right) = (Stack::<T>::new(&job.operand(0)?)?, Stack::<T>::new(&job.operand(1)?)?);
     let rows_per_task = (TASK / (sizes.n * sizes.k).max(1)).max(1);
-    threads::chunks(job.result::<T>(0)?, rows_per_task * sizes.n, |task, out| {
-        for (i, out) in out.chunks_mut(sizes.n.max(1)).enumerate() {
-            let (stack, row) = ((task * rows_per_task + i) / sizes.m, (task * rows_per_task + i) % sizes.m);
-            let at = Walk::new(&left.batch, left.base, stack).step() + row as isize * left.row;
-            let other = Walk::new(&right.batch, right.base, stack).step();
-            out.fill(T::of(0.0));
-            for k in 0..sizes.k as isize {
-                let factor = left.elements[(at + k * left.column) as usize];
-                let start = other + k * right.row;
-                for (j, out) in out.iter_mut().enumerate() {
-                    let x = right.elements[(start + j as isize * right.column) as usize];
-                    *out = out.plus(factor.times(x));
+    let lengths = even(job.shape()?.count(), rows_per_task * sizes.n);
+    threads::try_for_each(pieces::<T>(job, &lengths)?, |piece| {
+        let first = piece.range.start / sizes.n;
+        piece.fill(|out: &mut [T]| {
+            for (i, out) in out.chunks_mut(sizes.n).enumerate() {
+                let (stack, row) = ((first + i) / sizes.m, (first + i) % sizes.m);
+                let at = Walk::new(&left.batch, left.base, stack).step() + row as isize * left.row;
+                let other = Walk::new(&right.batch, right.base, stack).step();
+                out.fill(T::of(0.0));
+                for k in 0..sizes.k as isize {
+                    let factor = left.elements[(at + k * left.column) as usize];
+                    let start = other + k * right.row;
+                    for (j, out) in out.iter_mut().enumerate() {
+                        let x = right.elements[(start + j as isize * right.column) as usize];
+                        *out = out.plus(factor.times(x));
+                    }
                 }
             }
-        }
-    });
-    Ok(())
+            Ok(())
+        })
+    })
 }

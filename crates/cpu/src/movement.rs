@@ -1,6 +1,6 @@
 //! Moving elements of any dtype: padding and concatenation.
 
-use crate::map::splat;
+use crate::program::splat;
 use crate::step::Job;
 use crate::threads::{self, TASK};
 use wgrad_tensor::dtype::Scalar;
@@ -65,8 +65,8 @@ pub fn cat(axis: usize, job: &mut Job<'_>) -> Result<(), Problem> {
     let wrong = || Problem::new(ErrorKind::Shape, "takes tensors that fit together along its axis");
     let size = job.operand(0)?.dtype.size();
     let inner: usize = shape.get(axis + 1..).ok_or_else(wrong)?.iter().product::<usize>() * size;
-    let mut parts = Vec::with_capacity(job.operands.len());
-    for view in job.operands {
+    let mut parts = Vec::with_capacity(job.inputs.views.len());
+    for view in job.inputs.views {
         let fits = view.layout.shape.len() == shape.len()
             && view.dtype.size() == size
             && (0..shape.len()).all(|i| i == axis || view.layout.shape[i] == shape[i]);

@@ -2,23 +2,45 @@
 
 use crate::buffer::Pool;
 use crate::view::View;
-use crate::{conv, custom, fold, index, map, matmul, movement, reduce};
+use crate::{conv, custom, fold, index, matmul, movement, program, reduce};
 use bytemuck::Pod;
 use std::sync::Arc;
-use wgrad_plan::Work;
+use wgrad_plan::{Operand, Program, ScalarRange, Work};
 use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::op::{Compute, Meta};
 use wgrad_tensor::shape::Shape;
 
+/// What a step reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The operands, as the plan has them.
+    pub operands: &'a [Operand],
+    /// Their elements, through this run's windows.
+    pub views: &'a [View<'a>],
+    /// The numbers that this run was given.
+    pub numbers: &'a [Scalar],
+}
+
+impl<'a> Inputs<'a> {
+    /// The numbers of one call.
+    pub fn scalars(&self, range: &ScalarRange) -> &'a [Scalar] {
+        self.numbers.get(range.clone()).unwrap_or_default()
+    }
+}
+
 /// What a kernel is given.
 pub struct Job<'a> {
     /// What it reads.
-    pub operands: &'a [View<'a>],
+    pub inputs: Inputs<'a>,
     /// Shape and dtype of what it writes.
     pub metas: &'a [&'a Meta],
+    /// The shape of what the op gives; a program may follow it.
+    pub shape: Option<&'a Shape>,
     /// The contiguous bytes that it writes, with anything in them before.
     pub results: &'a mut [&'a mut [u8]],
+    /// What becomes of each element of an op's result.
+    pub then: Option<&'a Program>,
     /// Memory for its own use.
     pub pool: &'a Arc<Pool>,
 }
@@ -26,12 +48,12 @@ pub struct Job<'a> {
 impl<'a> Job<'a> {
     /// Operand `i`.
     pub fn operand(&self, i: usize) -> Result<View<'a>, Problem> {
-        self.operands.get(i).copied().ok_or_else(incomplete)
+        self.inputs.views.get(i).copied().ok_or_else(incomplete)
     }
 
-    /// The shape of the only result.
+    /// The shape of what an op gives.
     pub fn shape(&self) -> Result<&'a Shape, Problem> {
-        self.metas.first().map(|meta| &meta.shape).ok_or_else(incomplete)
+        self.shape.ok_or_else(incomplete)
     }
 
     /// The elements of result `i`.
@@ -56,11 +78,16 @@ fn incomplete() -> Problem {
 /// Runs a step's work.
 pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
     let (op, scalars) = match work {
-        Work::Map(program) => return map::run(program, job.operands, job.results, job.pool),
-        Work::Op(op, scalars) => (op, &**scalars),
+        Work::Program(program) => return program::run(program, job.inputs, job.results, job.pool),
+        Work::Op { op, scalars, .. } => (op, job.inputs.scalars(scalars)),
     };
+    let contracts = |compute| {
+        matches!(compute, Compute::Matmul | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_))
+    };
+    if job.then.is_some() && !contracts(op.compute()) {
+        return Err(Problem::new(ErrorKind::Value, "is no op that a program may follow"));
+    }
     match op.compute() {
-        Compute::Reduce(kind, axes) => reduce::reduce(kind, axes, job),
         Compute::Extreme(kind, axes) => reduce::extreme(kind, axes, job),
         Compute::Matmul => matmul::matmul(job),
         Compute::Conv2d(window) => conv::forward(window, job),
@@ -72,7 +99,7 @@ pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
         Compute::ScatterAdd(axis) => index::scatter_add(axis, job),
         Compute::Cat(axis) => movement::cat(axis, job),
         Compute::Custom(custom) => custom::run(custom, scalars, job),
-        Compute::Source | Compute::View | Compute::Map(_) => {
+        Compute::Source | Compute::View | Compute::Map(_) | Compute::Reduce(..) => {
             Err(Problem::new(ErrorKind::Value, "is no step of its own"))
         }
     }

@@ -18,12 +18,18 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The window, if it lies within the bytes.
     pub fn new(bytes: &'a [u8], layout: &'a Layout, dtype: DType) -> Result<Self, Problem> {
+        let view = View { bytes, layout, dtype };
+        view.check(layout)?;
+        Ok(view)
+    }
+
+    /// Checks that another window lies within the bytes.
+    pub fn check(&self, layout: &Layout) -> Result<(), Problem> {
         match last_and_first(layout) {
-            Some((low, high)) if low >= 0 && high < (bytes.len() / dtype.size()) as isize => {}
-            None if layout.strides.len() == layout.shape.len() => {}
-            _ => return Err(Problem::new(ErrorKind::Value, "a window reaches outside its value")),
+            Some((low, high)) if low >= 0 && high < (self.bytes.len() / self.dtype.size()) as isize => Ok(()),
+            None if layout.strides.len() == layout.shape.len() => Ok(()),
+            _ => Err(Problem::new(ErrorKind::Value, "a window reaches outside its value")),
         }
-        Ok(View { bytes, layout, dtype })
     }
 
     /// All elements of the value behind the window; none where `T` has another size.
@@ -70,6 +76,19 @@ fn last_and_first(layout: &Layout) -> Option<(isize, isize)> {
         Some((low.checked_add(span.min(0))?, high.checked_add(span.max(0))?))
     });
     Some(reach.unwrap_or((-1, isize::MAX)))
+}
+
+/// Some axes as (size, stride), without those of size 1, neighbours merged where one stride walks both.
+pub fn merged(axes: impl IntoIterator<Item = (usize, isize)>) -> Vec<(usize, isize)> {
+    let mut merged: Vec<(usize, isize)> = Vec::new();
+    for (size, stride) in axes {
+        match merged.last_mut() {
+            _ if size == 1 => {}
+            Some(last) if last.1 == stride * size as isize => *last = (last.0 * size, stride),
+            _ => merged.push((size, stride)),
+        }
+    }
+    merged
 }
 
 /// Walks the positions of a strided grid in row-major order.

@@ -14,11 +14,15 @@ use wgrad_tensor::op::{Map, Reduction, Window2d};
 use wgrad_tensor::ops::table::{ADD, EXP};
 
 fn time(gpu: &Gpu, name: &str, build: &Build, work: f64, unit: &str) {
-    let inputs: Vec<_> =
-        build.0.inputs.iter().map(|&value| gpu.upload(&vec![0; build.0.values[value].bytes()]).unwrap()).collect();
+    let inputs: Vec<_> = build
+        .plan
+        .inputs
+        .iter()
+        .map(|&value| gpu.upload(&vec![0; build.plan.values[value].bytes()]).unwrap())
+        .collect();
     let once = || {
         let (start, before) = (Instant::now(), cpu_seconds());
-        let outputs = gpu.run(&build.0, &inputs).unwrap();
+        let outputs = build.run(gpu, &inputs).unwrap();
         pollster::block_on(gpu.sync()).unwrap();
         drop(outputs);
         (start.elapsed().as_secs_f64(), cpu_seconds() - before)
@@ -104,9 +108,25 @@ fn main() {
         if wanted(&name) {
             let mut build = Build::default();
             let x = build.input(&shape, DType::F32);
-            let kept: Vec<usize> = (0..2).map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] }).collect();
-            build.op(TestOp::Reduce(Reduction::Sum, axes), vec![x], &kept, DType::F32);
+            build.reduce(Reduction::Sum, &axes, x);
             time(gpu, &name, &build, (shape[0] * shape[1] * 4) as f64, "GB/s");
+        }
+    }
+    for (rows, length) in [(4096, 1024), (65_536, 64), (256, 50_000)] {
+        let name = format!("softmax {rows} x {length}");
+        if wanted(&name) {
+            let mut build = Build::default();
+            let x = build.input(&[rows, length], DType::F32);
+            let code = vec![
+                Instruction::Load(0, DType::F32),
+                Instruction::Reduce(Reduction::Max, 0),
+                build.row("sub", &[0, 1], DType::F32),
+                build.row("exp", &[2], DType::F32),
+                Instruction::Reduce(Reduction::Sum, 3),
+                build.row("div", &[3, 4], DType::F32),
+            ];
+            build.rows(&[rows, length], 1, code, &[5], vec![x]);
+            time(gpu, &name, &build, (rows * length * 8) as f64, "GB/s");
         }
     }
     for (name, map) in [("add 4M", &ADD), ("exp 4M", &EXP)] {
@@ -116,7 +136,7 @@ fn main() {
             let operands: Vec<_> = (0..map.arity).map(|_| build.input(&[count], DType::F32)).collect();
             let mut code: Vec<_> = (0..map.arity).map(|i| Instruction::Load(i, DType::F32)).collect();
             let arity = map.arity;
-            code.push(compute(Map::Row(map), &(0..arity).collect::<Vec<_>>(), DType::F32, &[]));
+            code.push(build.compute(Map::Row(map), &(0..arity).collect::<Vec<_>>(), DType::F32, &[]));
             build.map(&[count], code, &[arity], operands);
             time(gpu, name, &build, (count * 4 * (arity + 1)) as f64, "GB/s");
         }
@@ -125,9 +145,9 @@ fn main() {
         let mut build = Build::default();
         let mut x = build.input(&[64], DType::F32);
         for _ in 0..100 {
-            let code = vec![Instruction::Load(0, DType::F32), compute(Map::Row(&EXP), &[0], DType::F32, &[])];
+            let code = vec![Instruction::Load(0, DType::F32), build.compute(Map::Row(&EXP), &[0], DType::F32, &[])];
             build.map(&[64], code, &[1], vec![x]);
-            x = build.whole(build.0.values.len() - 1);
+            x = build.whole(build.plan.values.len() - 1);
         }
         time(gpu, "100 empty steps", &build, 100.0, "G steps/s");
     }

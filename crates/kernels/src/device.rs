@@ -11,7 +11,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use wgpu::Features;
-use wgrad_plan::{Backend, Plan};
+use wgrad_plan::{Backend, Given, Plan};
 use wgrad_tensor::device::{BoxFuture, Buffer, Description};
 use wgrad_tensor::error::{ErrorKind, Result};
 
@@ -146,8 +146,8 @@ impl Backend for Gpu {
         self.0.upload(bytes)
     }
 
-    fn run(&self, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>> {
-        self.0.run(plan, inputs)
+    fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
+        self.0.run(plan, given)
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
@@ -183,20 +183,20 @@ impl Engine {
         Ok(Arc::new(buffer))
     }
 
-    fn run(self: &Arc<Self>, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>> {
+    fn run(self: &Arc<Self>, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
         if let Some(error) = self.journal.lost() {
             return Err(error);
         }
-        let inputs = inputs.iter().map(own).collect::<Result<Vec<_>>>()?;
+        let inputs = given.inputs.iter().map(own).collect::<Result<Vec<_>>>()?;
         if let Some(error) = inputs.iter().find_map(|input| input.verdict.error()) {
             return Err(error);
         }
         look_after(self);
         let _order = lock(&self.order);
         let verdict = Arc::new(Verdict::default());
-        let mut lowering = Lowering::new(self, plan, &inputs, verdict.clone())?;
+        let mut lowering = Lowering::new(self, plan, given, &inputs, verdict.clone())?;
         for step in &plan.steps {
-            lowering.step(step).map_err(|problem| step.origin.error(problem))?;
+            lowering.step(step).map_err(|problem| (given.origin)(step).error(problem))?;
         }
         let (outputs, status, checks) = lowering.submit()?;
         count(&self.counters.plans_run);

@@ -26,15 +26,15 @@ fn a_bad_index_is_an_error_of_the_next_read_and_then_all_is_well() {
             let mut build = Build::default();
             let (x, index) = (build.input(&[3], DType::F32), build.input(&[indices.len()], DType::I32));
             build.op(TestOp::Gather(0), vec![x, index], &[indices.len()], DType::F32);
-            gpu.run(&build.0, &[source.clone(), gpu.upload(&i32::to_bytes(indices)).unwrap()]).unwrap().remove(0)
+            build.run(gpu, &[source.clone(), gpu.upload(&i32::to_bytes(indices)).unwrap()]).unwrap().remove(0)
         };
         let good = gather(&[2, 0]);
         let bad = gather(&[1, 5, 0]);
         // What is computed from a bad result before anyone knows is bad as well.
         let mut build = Build::default();
         let x = build.input(&[3], DType::F32);
-        build.op(TestOp::Reduce(wgrad_tensor::op::Reduction::Sum, vec![0]), vec![x], &[1], DType::F32);
-        let descendant = gpu.run(&build.0, std::slice::from_ref(&bad)).unwrap().remove(0);
+        build.reduce(wgrad_tensor::op::Reduction::Sum, &[0], x);
+        let descendant = build.run(gpu, std::slice::from_ref(&bad)).unwrap().remove(0);
         let error = read::<f32>(gpu, &good).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Index, "{error}");
         assert!(error.message().contains("index 5") && error.message().contains("size 3"), "{error}");
@@ -43,7 +43,7 @@ fn a_bad_index_is_an_error_of_the_next_read_and_then_all_is_well() {
             assert_eq!(read::<f32>(gpu, &bad).unwrap_err().kind(), ErrorKind::Index);
             assert_eq!(read::<f32>(gpu, &descendant).unwrap_err().kind(), ErrorKind::Index);
         }
-        assert_eq!(gpu.run(&build.0, &[bad]).unwrap_err().kind(), ErrorKind::Index);
+        assert_eq!(build.run(gpu, &[bad]).unwrap_err().kind(), ErrorKind::Index);
         assert_eq!(read::<f32>(gpu, &good).unwrap(), [3.0, 1.0]);
         let negative = gather(&[-1]);
         let error = pollster::block_on(gpu.sync()).unwrap_err();
@@ -56,7 +56,7 @@ fn a_bad_index_is_an_error_of_the_next_read_and_then_all_is_well() {
             vec![build.input(&[4], DType::F32), build.input(&[2], DType::U32), build.input(&[2], DType::F32)];
         build.op(TestOp::ScatterAdd(0), operands, &[4], DType::F32);
         let inputs = [upload(gpu, &[0.0f32; 4]), upload(gpu, &[1u32, 4]), upload(gpu, &[1.0f32, 1.0])];
-        let out = gpu.run(&build.0, &inputs).unwrap().remove(0);
+        let out = build.run(gpu, &inputs).unwrap().remove(0);
         let error = read::<f32>(gpu, &out).unwrap_err();
         assert!(error.kind() == ErrorKind::Index && error.message().contains("index 4"), "{error}");
     }
@@ -67,9 +67,9 @@ fn too_much_memory_is_an_error_that_names_size_and_limit() {
     for gpu in &own_gpus() {
         let most = gpu.describe().max_buffer as usize;
         let mut build = Build::default();
-        let code = vec![compute(Map::Constant, &[], DType::F32, &[Scalar::Float(1.0)])];
+        let code = vec![build.compute(Map::Constant, &[], DType::F32, &[Scalar::Float(1.0)])];
         build.map(&[most / 4 + 1], code, &[0], vec![]);
-        let error = gpu.run(&build.0, &[]).unwrap_err();
+        let error = build.run(gpu, &[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
         assert!(error.message().contains(&most.to_string()), "{error}");
         // The device goes on.
@@ -143,8 +143,7 @@ fn runs_that_nobody_reads_do_not_pile_up() {
         build.op(TestOp::Gather(0), vec![x, index], &[2], DType::F32);
         let source = upload(gpu, &[1.0f32, 2.0, 3.0]);
         let (good, bad) = (upload(gpu, &[0u32, 2]), upload(gpu, &[0u32, 3]));
-        let gather =
-            |index: &wgrad_tensor::device::Buffer| gpu.run(&build.0, &[source.clone(), index.clone()]).unwrap();
+        let gather = |index: &wgrad_tensor::device::Buffer| build.run(gpu, &[source.clone(), index.clone()]).unwrap();
         let first = gather(&bad);
         for _ in 0..2000 {
             // A device that is far behind may hold more; it never holds all.

@@ -9,9 +9,15 @@ use half::{bf16, f16};
 use wgrad_plan::{Backend, Instruction};
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::elementwise::Elementwise;
+use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Map, Random};
 use wgrad_tensor::ops::table::ROWS;
 use wgrad_tensor::random::{normal_f32, philox, uniform_f32};
+
+/// Positions in order.
+fn line(count: usize) -> Layout {
+    Layout::contiguous(&[count].into())
+}
 
 fn row(name: &str) -> &'static Elementwise {
     ROWS.iter().find(|row| row.name == name).unwrap()
@@ -116,9 +122,9 @@ fn casts_between_all_dtypes() {
                 let (bytes, count) = samples(from);
                 let mut build = Build::default();
                 let x = build.input(&[count], from);
-                let code = vec![Instruction::Load(0, from), compute(Map::Cast, &[0], to, &[])];
+                let code = vec![Instruction::Load(0, from), build.compute(Map::Cast, &[0], to, &[])];
                 build.map(&[count], code, &[1], vec![x]);
-                let outputs = gpu.run(&build.0, &[gpu.upload(&bytes).unwrap()]).unwrap();
+                let outputs = build.run(gpu, &[gpu.upload(&bytes).unwrap()]).unwrap();
                 let found = pollster::block_on(gpu.read(&outputs[0], outputs[0].bytes())).unwrap();
                 let expected = expected_cast(&bytes, from, to);
                 for at in 0..count {
@@ -184,7 +190,7 @@ fn windows_of_every_shape_of_stride() {
                 // Itself and the same through another window: two loads on one buffer, two stores.
                 let code = vec![Instruction::Load(0, dtype), Instruction::Load(1, dtype)];
                 build.map(shape, code, &[0, 1], vec![view.clone(), view.clone()]);
-                let outputs = gpu.run(&build.0, std::slice::from_ref(&buffer)).unwrap();
+                let outputs = build.run(gpu, std::slice::from_ref(&buffer)).unwrap();
                 for output in &outputs {
                     let found = pollster::block_on(gpu.read(output, output.bytes())).unwrap();
                     let expected: Vec<u8> = coordinates(shape)
@@ -240,15 +246,15 @@ fn mixed_dtypes_constants_and_where() {
         let code = vec![
             Instruction::Load(0, DType::F32),
             Instruction::Load(1, DType::F32),
-            compute(Map::Row(row("gt")), &[0, 1], DType::Bool, &[]),
-            compute(Map::Constant, &[], DType::F32, &[Scalar::Float(f64::NEG_INFINITY)]),
-            compute(Map::Where, &[2, 0, 3], DType::F32, &[]),
-            compute(Map::Cast, &[1], DType::F16, &[]),
-            compute(Map::Cast, &[2], DType::U8, &[]),
-            compute(Map::Arange, &[], DType::I32, &[Scalar::Int(5), Scalar::Int(-3)]),
+            build.compute(Map::Row(row("gt")), &[0, 1], DType::Bool, &[]),
+            build.compute(Map::Constant, &[], DType::F32, &[Scalar::Float(f64::NEG_INFINITY)]),
+            build.compute(Map::Where, &[2, 0, 3], DType::F32, &[]),
+            build.compute(Map::Cast, &[1], DType::F16, &[]),
+            build.compute(Map::Cast, &[2], DType::U8, &[]),
+            build.generate(Map::Arange, line(count), DType::I32, &[Scalar::Int(5), Scalar::Int(-3)]),
         ];
         build.map(&[count], code, &[2, 4, 5, 6, 7], vec![x, y]);
-        let outputs = gpu.run(&build.0, &[upload(gpu, &a), upload(gpu, &b)]).unwrap();
+        let outputs = build.run(gpu, &[upload(gpu, &a), upload(gpu, &b)]).unwrap();
         let wins: Vec<bool> = a.iter().zip(&b).map(|(a, b)| a > b).collect();
         assert_eq!(read::<bool>(gpu, &outputs[0]).unwrap(), wins);
         let picked: Vec<f32> = a.iter().zip(&wins).map(|(&a, &w)| if w { a } else { f32::NEG_INFINITY }).collect();
@@ -269,12 +275,12 @@ fn random_numbers_are_those_of_the_cpu() {
         let mut build = Build::default();
         let scalars = [Scalar::Bits(seed), Scalar::Bits(stream)];
         let code = vec![
-            compute(Map::Random(Random::Bits), &[], DType::U32, &scalars),
-            compute(Map::Random(Random::Uniform), &[], DType::F32, &scalars),
-            compute(Map::Random(Random::Normal), &[], DType::F32, &scalars),
+            build.generate(Map::Random(Random::Bits), line(count), DType::U32, &scalars),
+            build.generate(Map::Random(Random::Uniform), line(count), DType::F32, &scalars),
+            build.generate(Map::Random(Random::Normal), line(count), DType::F32, &scalars),
         ];
         build.map(&[count], code, &[0, 1, 2], vec![]);
-        let outputs = gpu.run(&build.0, &[]).unwrap();
+        let outputs = build.run(gpu, &[]).unwrap();
         let words: Vec<_> = (0..count as u64).map(|i| philox(seed, stream, i)).collect();
         let bits: Vec<u32> = words.iter().map(|w| w[0]).collect();
         assert_eq!(read::<u32>(gpu, &outputs[0]).unwrap(), bits);
@@ -295,11 +301,11 @@ fn more_workgroups_than_one_axis_of_a_grid_holds() {
             continue;
         }
         let mut build = Build::default();
-        let code = vec![compute(Map::Arange, &[], DType::U32, &[Scalar::Int(3), Scalar::Int(1)])];
+        let code = vec![build.generate(Map::Arange, line(count), DType::U32, &[Scalar::Int(3), Scalar::Int(1)])];
         build.map(&[count], code, &[0], vec![]);
         let view = window(&build.whole(0), &[count], &[-1], count - 1);
         build.map(&[count], vec![Instruction::Load(0, DType::U32)], &[0], vec![view]);
-        let outputs = gpu.run(&build.0, &[]).unwrap();
+        let outputs = build.run(gpu, &[]).unwrap();
         let found = read::<u32>(gpu, &outputs[1]).unwrap();
         let wrong = (0..count).find(|&i| found[i] as usize != count - 1 - i + 3);
         assert_eq!(wrong.map(|i| (i, found[i])), None, "{}", gpu.describe().name);
@@ -315,8 +321,8 @@ fn a_new_shape_or_number_compiles_nothing() {
             let turned = window(&x, &[3, count], &[1, 3], 0);
             let code = vec![
                 Instruction::Load(0, DType::F32),
-                compute(Map::Constant, &[], DType::F32, &[Scalar::Float(number)]),
-                compute(Map::Row(row("mul")), &[0, 1], DType::F32, &[]),
+                build.compute(Map::Constant, &[], DType::F32, &[Scalar::Float(number)]),
+                build.compute(Map::Row(row("mul")), &[0, 1], DType::F32, &[]),
             ];
             build.map(&[3, count], code, &[2], vec![turned]);
             run::<f32>(gpu, &build, &[upload(gpu, &vec![2.0f32; count * 3])])
@@ -326,23 +332,33 @@ fn a_new_shape_or_number_compiles_nothing() {
         let own = wgrad_kernels::Gpu::open(&wgrad_kernels::Choice::Backend(gpu.describe().backend.clone())).unwrap();
         let mut build = Build::default();
         let x = build.input(&[6], DType::F32);
-        build.map(
-            &[6],
-            vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])],
-            &[1],
-            vec![x],
-        );
+        let code = vec![Instruction::Load(0, DType::F32), build.compute(Map::Row(row("neg")), &[0], DType::F32, &[])];
+        build.map(&[6], code, &[1], vec![x]);
         run::<f32>(&own, &build, &[upload(&own, &[1.0f32; 6])]);
         let first = own.stats();
         let mut build = Build::default();
         let x = build.input(&[9, 11], DType::F32);
-        build.map(
-            &[9, 11],
-            vec![Instruction::Load(0, DType::F32), compute(Map::Row(row("neg")), &[0], DType::F32, &[])],
-            &[1],
-            vec![x],
-        );
+        let code = vec![Instruction::Load(0, DType::F32), build.compute(Map::Row(row("neg")), &[0], DType::F32, &[])];
+        build.map(&[9, 11], code, &[1], vec![x]);
         assert_eq!(run::<f32>(&own, &build, &[upload(&own, &[1.0f32; 99])]), vec![-1.0; 99]);
         assert_eq!((first.pipelines, own.stats().pipelines, own.stats().dispatches), (1, 1, 2));
+    }
+}
+
+#[test]
+fn starts_of_slices_are_numbers_of_the_run() {
+    for gpu in gpus() {
+        let data: Vec<f32> = (0..60).map(|i| i as f32).collect();
+        let input = upload(gpu, &data);
+        for (row, column) in [(1, 3), (2, 1), (0, 5)] {
+            let mut build = Build::default();
+            let x = window(&build.input(&[6, 10], DType::F32), &[3, 5], &[10, 1], 0);
+            build.scalars.extend([Scalar::Int(7), Scalar::Int(row), Scalar::Int(column)]);
+            let x = wgrad_plan::Operand { starts: vec![(1, 10), (2, 1)], ..x };
+            build.map(&[3, 5], vec![Instruction::Load(0, DType::F32)], &[0], vec![x]);
+            let at = |i: i64| ((row + i / 5) * 10 + column + i % 5) as f32;
+            let expected: Vec<f32> = (0..15).map(at).collect();
+            assert_eq!(run::<f32>(gpu, &build, std::slice::from_ref(&input)), expected);
+        }
     }
 }

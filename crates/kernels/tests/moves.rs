@@ -23,7 +23,7 @@ fn flat(shape: &[usize], at: &[usize]) -> usize {
 }
 
 fn first_bytes(gpu: &wgrad_kernels::Gpu, build: &Build, inputs: &[wgrad_tensor::device::Buffer]) -> Vec<u8> {
-    let outputs = gpu.run(&build.0, inputs).unwrap();
+    let outputs = build.run(gpu, inputs).unwrap();
     pollster::block_on(gpu.read(&outputs[0], outputs[0].bytes())).unwrap()
 }
 
@@ -46,7 +46,7 @@ fn pads_every_dtype() {
                 let value = if dtype == DType::Bool { Scalar::Int(1) } else { Scalar::Int(7) };
                 let mut build = Build::default();
                 let x = build.input(&shape, dtype);
-                build.op_with(TestOp::Pad(before.clone()), vec![value], vec![x], &out, dtype);
+                build.op_with(TestOp::Pad(before.clone()), &[value], vec![x], &out, dtype);
                 let expected: Vec<u8> = coordinates(&out)
                     .iter()
                     .flat_map(|at| {

@@ -45,10 +45,6 @@ fn elements(operand: &Operand, axes: &[usize]) -> Vec<Vec<usize>> {
     kept.iter().map(|kept| inner.iter().map(|inner| locate(operand, &add(kept, inner))).collect()).collect()
 }
 
-fn kept_shape(shape: &[usize], axes: &[usize]) -> Vec<usize> {
-    shape.iter().enumerate().map(|(axis, &size)| if axes.contains(&axis) { 1 } else { size }).collect()
-}
-
 #[test]
 fn all_reductions_of_all_windows_in_f32() {
     let mut dice = Dice::new();
@@ -60,7 +56,7 @@ fn all_reductions_of_all_windows_in_f32() {
                 let mut build = Build::default();
                 let x = window(&build.input(&[length], DType::F32), &shape, &strides, offset);
                 let places = elements(&x, &axes);
-                build.op(TestOp::Reduce(reduction, axes.clone()), vec![x], &kept_shape(&shape, &axes), DType::F32);
+                build.reduce(reduction, &axes, x);
                 let found = run::<f32>(gpu, &build, std::slice::from_ref(&buffer));
                 let of = |places: &Vec<usize>| -> f64 {
                     let values = places.iter().map(|&at| f64::from(data[at]));
@@ -87,7 +83,7 @@ fn a_long_sum_stays_exact() {
         let count = 3_000_000;
         let mut build = Build::default();
         let x = build.input(&[count], DType::F32);
-        build.op(TestOp::Reduce(Reduction::Sum, vec![0]), vec![x], &[1], DType::F32);
+        build.reduce(Reduction::Sum, &[0], x);
         let found = run::<f32>(gpu, &build, &[upload(gpu, &vec![0.1f32; count])]);
         let expected = f64::from(0.1f32) * count as f64;
         let error = (f64::from(found[0]) - expected).abs() / expected;
@@ -104,7 +100,7 @@ fn whole_numbers_f64_and_nothing() {
         for reduction in [Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min] {
             let mut build = Build::default();
             let x = build.input(&[50, 100], DType::I32);
-            build.op(TestOp::Reduce(reduction, vec![1]), vec![x], &[50, 1], DType::I32);
+            build.reduce(reduction, &[1], x);
             let expected: Vec<i32> = ints
                 .chunks(100)
                 .map(|row| {
@@ -125,7 +121,7 @@ fn whole_numbers_f64_and_nothing() {
             );
             let mut build = Build::default();
             let x = build.input(&[5000], DType::U32);
-            build.op(TestOp::Reduce(reduction, vec![0]), vec![x], &[1], DType::U32);
+            build.reduce(reduction, &[0], x);
             let all = unsigned.iter().copied();
             let expected = match reduction {
                 Reduction::Sum => all.fold(0, u32::wrapping_add),
@@ -148,9 +144,9 @@ fn whole_numbers_f64_and_nothing() {
             };
             let mut build = Build::default();
             let x = build.input(&[3, 0], DType::F32);
-            build.op(TestOp::Reduce(reduction, vec![1]), vec![x.clone()], &[3, 1], DType::F32);
-            build.op(TestOp::Reduce(reduction, vec![0]), vec![x], &[1, 0], DType::F32);
-            let outputs = gpu.run(&build.0, &[upload::<f32>(gpu, &[])]).unwrap();
+            build.reduce(reduction, &[1], x.clone());
+            build.reduce(reduction, &[0], x);
+            let outputs = build.run(gpu, &[upload::<f32>(gpu, &[])]).unwrap();
             assert_eq!(read::<f32>(gpu, &outputs[0]).unwrap(), [identity; 3]);
             assert_eq!(read::<f32>(gpu, &outputs[1]).unwrap(), []);
         }
@@ -162,7 +158,7 @@ fn whole_numbers_f64_and_nothing() {
             ] {
                 let mut build = Build::default();
                 let x = build.input(&[30_000], DType::F64);
-                build.op(TestOp::Reduce(reduction, vec![0]), vec![x], &[1], DType::F64);
+                build.reduce(reduction, &[0], x);
                 let found = run::<f64>(gpu, &build, &[upload(gpu, &doubles)]);
                 assert!((found[0] - expected).abs() < 1e-9, "{} {reduction:?}", gpu.describe().name);
             }
@@ -189,11 +185,11 @@ fn nan_wins_and_the_first_of_equals() {
                     let x = build.input(&[rows, length], DType::F32);
                     let results = vec![build.value(&[rows, 1], DType::F32), build.value(&[rows, 1], DType::U32)];
                     let op = wgrad_tensor::op::OpRef::Shared(std::sync::Arc::new(TestOp::Extreme(extreme, vec![1])));
-                    build.step(wgrad_plan::Work::Op(op, vec![]), vec![x.clone()], results.clone());
-                    build.0.outputs = results;
+                    build.step(wgrad_plan::Work::Op { op, scalars: 0..0, then: None }, vec![x.clone()], results);
+
                     let reduction = if extreme == Extreme::Max { Reduction::Max } else { Reduction::Min };
-                    build.op(TestOp::Reduce(reduction, vec![1]), vec![x], &[rows, 1], DType::F32);
-                    let outputs = gpu.run(&build.0, &[upload(gpu, &data)]).unwrap();
+                    build.reduce(reduction, &[1], x);
+                    let outputs = build.run(gpu, &[upload(gpu, &data)]).unwrap();
                     let values = read::<f32>(gpu, &outputs[0]).unwrap();
                     let positions = read::<u32>(gpu, &outputs[1]).unwrap();
                     let reduced = read::<f32>(gpu, &outputs[2]).unwrap();
@@ -229,9 +225,7 @@ fn many_long_reductions_are_walked_to_their_end() {
             }
             let mut build = Build::default();
             let x = build.input(&shape, DType::F32);
-            let mut kept = shape;
-            kept[axis] = 1;
-            build.op(TestOp::Reduce(Reduction::Sum, vec![axis]), vec![x], &kept, DType::F32);
+            build.reduce(Reduction::Sum, &[axis], x);
             let found = run::<f32>(gpu, &build, &[upload(gpu, &data)]);
             assert!(found.iter().enumerate().all(|(i, &sum)| sum == i as f32), "{}", gpu.describe().name);
         }

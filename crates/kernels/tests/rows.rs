@@ -33,7 +33,7 @@ fn row_on_gpu<T: Element, R: Element>(gpu: &wgrad_kernels::Gpu, row: &'static El
     let shape = [args[0].len()];
     let operands: Vec<_> = args.iter().map(|_| build.input(&shape, T::DTYPE)).collect();
     let mut code: Vec<_> = (0..args.len()).map(|i| Instruction::Load(i, T::DTYPE)).collect();
-    code.push(compute(Map::Row(row), &(0..args.len()).collect::<Vec<_>>(), R::DTYPE, &[]));
+    code.push(build.compute(Map::Row(row), &(0..args.len()).collect::<Vec<_>>(), R::DTYPE, &[]));
     build.map(&shape, code, &[args.len()], operands);
     let inputs: Vec<_> = args.iter().map(|arg| upload(gpu, arg)).collect();
     run(gpu, &build, &inputs)
@@ -150,10 +150,10 @@ fn logic_and_f64_rows_agree_with_the_cpu() {
                 let operands: Vec<_> = args.iter().map(|_| build.input(&[1], DType::F64)).collect();
                 let mut code: Vec<_> = (0..args.len()).map(|i| Instruction::Load(i, DType::F64)).collect();
                 let to = if row.to_bool { DType::Bool } else { DType::F64 };
-                code.push(compute(Map::Row(row), &(0..args.len()).collect::<Vec<_>>(), to, &[]));
+                code.push(build.compute(Map::Row(row), &(0..args.len()).collect::<Vec<_>>(), to, &[]));
                 build.map(&[1], code, &[args.len()], operands);
                 let inputs: Vec<_> = args.iter().map(|_| upload(gpu, &[1.0f64])).collect();
-                let error = gpu.run(&build.0, &inputs).unwrap_err();
+                let error = build.run(gpu, &inputs).unwrap_err();
                 assert_eq!(error.kind(), wgrad_tensor::ErrorKind::Unsupported, "{name}: {}", row.name);
                 continue;
             }

@@ -48,9 +48,11 @@ pub(crate) fn next_id() -> u64 {
 }
 
 impl Param {
-    /// A parameter that starts as `tensor`, whose history it does not keep.
+    /// A parameter that starts as `tensor`, whose history it does not keep. The device is asked for the value at once, so
+    /// that the first training step is like all others; a failure to compute it is there to be read with the value.
     #[track_caller]
     pub fn new(tensor: Tensor) -> Param {
+        let _ = tensor.eval();
         let state = State { tensor: tensor.requires_grad(), frozen: false, name: None };
         Param(Arc::new(Shared { id: next_id(), meta: tensor.meta().cloned(), state: Mutex::new(state) }))
     }

@@ -200,6 +200,8 @@ impl<R: Rule> Optimizer<R> {
             let mut kept = slot.kept.clone();
             if kept.is_empty() {
                 kept.resize_with(self.rule.kept().len(), || value.zeros_like());
+                // Values from the start: the first step is then planned like all others.
+                eval_all(&kept)?;
             }
             let step = Step {
                 lr: self.lr * slot.lr_factor,

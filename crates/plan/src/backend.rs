@@ -1,6 +1,6 @@
 //! The waist between plans and what runs them.
 
-use crate::plan::Plan;
+use crate::plan::{Given, Plan};
 use std::fmt::Debug;
 use wgrad_tensor::Result;
 use wgrad_tensor::device::{BoxFuture, Buffer, Description};
@@ -13,9 +13,9 @@ pub trait Backend: Send + Sync + Debug {
     /// Copies `bytes` to the device. It does not wait.
     fn upload(&self, bytes: &[u8]) -> Result<Buffer>;
 
-    /// Runs a plan on the buffers of its inputs and gives the buffers of its outputs. It does not wait for a GPU:
-    /// what goes wrong there is the error of the next read.
-    fn run(&self, plan: &Plan, inputs: &[Buffer]) -> Result<Vec<Buffer>>;
+    /// Runs a plan on what it is given, and gives the buffers of its outputs. It does not wait for a GPU: what goes wrong
+    /// there is the error of the next read.
+    fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>>;
 
     /// Copies a buffer's `bytes` first bytes to the host, with any error that the device has met since the last read.
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;

@@ -4,11 +4,24 @@
 //! [`wgrad_tensor::device::Runtime`].
 
 mod backend;
+mod cache;
 mod collect;
+mod emit;
+mod finite;
+mod graph;
+mod groups;
+mod ids;
+mod items;
+mod paper;
 mod plan;
 mod planned;
 mod planner;
+mod profile;
+mod space;
+mod text;
 
 pub use backend::Backend;
-pub use plan::{Instruction, Operand, Origin, Plan, Program, Step, ValueId, Work};
+pub use paper::{Notes, Paper, Run};
+pub use plan::{Given, Instruction, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Watch, Work};
 pub use planned::Planned;
+pub use profile::{KernelRun, Profile};

@@ -1,21 +1,28 @@
 //! The plan: what to compute, in which order, from which values into which.
 
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
+use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Map, Meta, OpRef};
+use wgrad_tensor::op::{Map, Meta, OpRef, Reduction};
 use wgrad_tensor::shape::Shape;
 
 /// The number of a value: an index into [`Plan::values`].
 pub type ValueId = usize;
 
-/// A list of steps over numbered values.
-#[derive(Debug, Default)]
+/// Which numbers of [`Given::scalars`] a step takes.
+pub type ScalarRange = Range<usize>;
+
+/// A list of steps over numbered values. It holds nothing that changes from one training step to the next: buffers and
+/// numbers are [`Given`] to each run.
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Shape and dtype of every value; each is one contiguous buffer.
     pub values: Vec<Meta>,
-    /// The values that are given, in the order of the buffers given to [`crate::Backend::run`].
+    /// The values that are given, in the order of [`Given::inputs`].
     pub inputs: Vec<ValueId>,
     /// The values asked for.
     pub outputs: Vec<ValueId>,
@@ -23,19 +30,42 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// What a run of a plan starts from.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// A buffer for each of [`Plan::inputs`].
+    pub inputs: &'a [Buffer],
+    /// The numbers that operations were called with.
+    pub scalars: &'a [Scalar],
+    /// Which line of the user's a step comes from; asked only where something went wrong or is looked at.
+    pub origin: &'a dyn Fn(&Step) -> Origin,
+    /// Wants to know how long each step took. Where it is there, a backend may wait for each.
+    pub watch: Option<&'a Watch<'a>>,
+}
+
+/// Is told each step with the time that it took.
+pub type Watch<'a> = dyn Fn(&Step, Duration) + 'a;
+
+impl Given<'_> {
+    /// The numbers in a range.
+    pub fn scalars(&self, range: &ScalarRange) -> &[Scalar] {
+        self.scalars.get(range.clone()).unwrap_or_default()
+    }
+}
+
 /// One kernel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     /// What it computes.
     pub work: Work,
     /// What it reads.
     pub operands: Vec<Operand>,
-    /// What it writes, one value per output.
+    /// What it writes: one value for each store of the program, or for each output of the op.
     pub results: Vec<ValueId>,
     /// Values that nothing needs after this step.
     pub frees: Vec<ValueId>,
-    /// Which line of the user's it came from.
-    pub origin: Origin,
+    /// The recorded calls that it computes, as numbers that [`Given::origin`] understands, in the order of recording.
+    pub calls: Vec<usize>,
 }
 
 /// A window on a value.
@@ -45,27 +75,58 @@ pub struct Operand {
     pub value: ValueId,
     /// Its dtype.
     pub dtype: DType,
-    /// The window. For [`Work::Map`] its shape is the program's.
+    /// The window, but for `starts`. In a program its shape is the program's.
     pub layout: Layout,
+    /// Starts of slices: each adds the number at this place of [`Given::scalars`] times these elements to the offset.
+    pub starts: Vec<(usize, isize)>,
+}
+
+impl Operand {
+    /// The window as this run's numbers make it.
+    pub fn window(&self, given: &Given<'_>) -> Layout {
+        let mut layout = self.layout.clone();
+        for &(scalar, stride) in &self.starts {
+            let start = given.scalars.get(scalar).map_or(0, |start| start.as_i64()) as isize;
+            layout.offset = layout.offset.wrapping_add_signed(start * stride);
+        }
+        layout
+    }
 }
 
 /// What a step computes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Work {
-    /// Elementwise work over one index space.
-    Map(Program),
-    /// One op that is not elementwise, with the node's scalars.
-    Op(OpRef, Vec<Scalar>),
+    /// Elementwise work, and reductions over rows.
+    Program(Program),
+    /// One op that is not elementwise.
+    Op {
+        /// The op.
+        op: OpRef,
+        /// The numbers it was called with.
+        scalars: ScalarRange,
+        /// For a matrix product or a convolution: what becomes of each element of its result, which only the program
+        /// then sees, as [`Instruction::Product`]. Its index space is the places of that result in order, the axes
+        /// perhaps cut otherwise. Its loads number the step's operands, which come after those of the op; it has no rows.
+        then: Option<Program>,
+    },
 }
 
-/// Straight-line elementwise code: instruction `i` defines register `i`.
-#[derive(Debug)]
+/// Straight-line code over an index space: instruction `i` defines register `i`.
+///
+/// Without rows, a register has an element for every place. With rows, a register has either that, or one element for
+/// every row: what [`Instruction::Reduce`] and [`Instruction::Pick`] give, loads and generated numbers whose windows do
+/// not move along the row, constants, and all that
+/// [`Instruction::Map`] computes from such registers alone. Where both meet, the row's
+/// element is repeated.
+#[derive(Clone, Debug)]
 pub struct Program {
-    /// The index space: the shape of every operand's window and of every result.
+    /// The index space: the shape of every operand's window.
     pub shape: Shape,
+    /// How many of its last axes make a row; 0 where there are no rows.
+    pub row_axes: usize,
     /// The instructions, in order.
     pub code: Vec<Instruction>,
-    /// The register that goes into each of the step's results.
+    /// The registers that go into the step's results, contiguous: all places in order, or one element for each row.
     pub stores: Vec<usize>,
 }
 
@@ -76,22 +137,104 @@ pub enum Instruction {
     Load(usize, DType),
     /// An elementwise step.
     Map {
-        /// What it does.
+        /// What it does: a row of the table, `where`, a cast, or a constant.
         map: Map,
         /// The registers it takes.
         args: Vec<usize>,
         /// The dtype it gives.
         dtype: DType,
-        /// The node's scalars.
-        scalars: Vec<Scalar>,
+        /// The numbers it was called with.
+        scalars: ScalarRange,
     },
+    /// Numbers made from their position alone.
+    Generate {
+        /// `Map::Arange` or `Map::Random`.
+        map: Map,
+        /// A window over the positions.
+        layout: Layout,
+        /// The dtype it gives.
+        dtype: DType,
+        /// The numbers it was called with.
+        scalars: ScalarRange,
+    },
+    /// The elements of a register, combined over each row.
+    Reduce(Reduction, usize),
+    /// `Pick([x, index])`: the element of `x` at the place in the row that `index`, u32 or i32 with one element for each
+    /// row, says. An index outside the row is an error of the step.
+    Pick([usize; 2]),
+    /// The element of each row, at each place of it.
+    Spread(usize),
+    /// In the program after an op: the element that the op gives here.
+    Product(DType),
+}
+
+impl Program {
+    /// Places in the index space.
+    pub fn count(&self) -> usize {
+        self.shape.count()
+    }
+
+    /// Places in a row; 1 where there are no rows.
+    pub fn row_length(&self) -> usize {
+        self.shape[self.shape.len() - self.row_axes..].iter().product()
+    }
+
+    /// Rows; places, where there are none.
+    pub fn rows(&self) -> usize {
+        self.shape[..self.shape.len() - self.row_axes].iter().product()
+    }
+
+    /// The dtype of every register.
+    pub fn dtypes(&self) -> Vec<DType> {
+        let mut dtypes: Vec<DType> = Vec::with_capacity(self.code.len());
+        for instruction in &self.code {
+            dtypes.push(match *instruction {
+                Instruction::Load(_, dtype)
+                | Instruction::Map { dtype, .. }
+                | Instruction::Generate { dtype, .. }
+                | Instruction::Product(dtype) => dtype,
+                Instruction::Reduce(_, x) | Instruction::Pick([x, _]) | Instruction::Spread(x) => dtypes[x],
+            });
+        }
+        dtypes
+    }
+
+    /// Which registers have one element for each row rather than one for each place. Without rows: none.
+    pub fn per_row(&self, operands: &[Operand]) -> Vec<bool> {
+        let mut per_row = Vec::with_capacity(self.code.len());
+        for instruction in &self.code {
+            per_row.push(self.gives_rows(instruction, operands, &per_row));
+        }
+        per_row
+    }
+
+    /// Whether an instruction gives one element for each row, where it is known of those before it.
+    pub(crate) fn gives_rows(&self, instruction: &Instruction, operands: &[Operand], before: &[bool]) -> bool {
+        self.row_axes > 0
+            && match instruction {
+                Instruction::Load(operand, _) => self.is_still(&operands[*operand].layout),
+                Instruction::Generate { layout, .. } => self.is_still(layout),
+                Instruction::Map { args, .. } => args.iter().all(|&arg| before[arg]),
+                Instruction::Reduce(..) | Instruction::Pick(..) => true,
+                Instruction::Product(_) | Instruction::Spread(_) => false,
+            }
+    }
+
+    /// Whether a window does not move along a row.
+    fn is_still(&self, layout: &Layout) -> bool {
+        let rank = self.shape.len();
+        (rank - self.row_axes..rank).all(|axis| self.shape[axis] == 1 || layout.strides[axis] == 0)
+    }
 }
 
 impl Instruction {
-    /// The register's dtype.
-    pub fn dtype(&self) -> DType {
+    /// The registers it takes.
+    pub fn args(&self) -> &[usize] {
         match self {
-            Instruction::Load(_, dtype) | Instruction::Map { dtype, .. } => *dtype,
+            Instruction::Map { args, .. } => args,
+            Instruction::Reduce(_, x) | Instruction::Spread(x) => std::slice::from_ref(x),
+            Instruction::Pick(args) => args,
+            Instruction::Load(..) | Instruction::Generate { .. } | Instruction::Product(_) => &[],
         }
     }
 }

@@ -55,6 +55,16 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// On failure the nodes hold the error.
     fn evaluate(&self, roots: &[Edge]) -> Result<()>;
 
+    /// The plan that [`Runtime::evaluate`] would carry out, as text for people; nothing where there are no plans.
+    fn plan_text(&self, _roots: &[Edge]) -> Result<String> {
+        Ok(String::new())
+    }
+
+    /// Starts to note what each kernel costs, or stops; gives what was noted since, in the planner's own form.
+    fn profile(&self, _on: bool) -> Box<dyn Any> {
+        Box::new(())
+    }
+
     /// Copies a buffer's `bytes` first bytes to the host, with any error that the device has met since the last read.
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;
 

@@ -30,4 +30,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use ops::arguments::{Axes, Sizes};
 pub use scope::no_grad;
 pub use shape::Shape;
-pub use tensor::{Tensor, eval_all};
+pub use tensor::{Tensor, eval_all, explain};

@@ -283,6 +283,18 @@ impl Tensor {
     }
 }
 
+/// The plan that evaluating these tensors of one device would carry out, as text: each kernel, what it computes, from
+/// which lines, and what it writes. Polars: `LazyFrame::explain`.
+///
+/// # Errors
+/// The error of a failed tensor.
+pub fn explain<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<String> {
+    let tensors: Vec<&Tensor> = tensors.into_iter().collect();
+    let Some(first) = tensors.first() else { return Ok(String::new()) };
+    let edges: Vec<Edge> = tensors.iter().map(|tensor| tensor.0.clone()).collect();
+    first.device().runtime().plan_text(&edges)
+}
+
 /// Computes several tensors in one go. On a GPU this asks for the work and does not wait for it.
 ///
 /// # Errors

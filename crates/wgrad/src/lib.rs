@@ -17,14 +17,19 @@
 //! line at fault. The map of the crates stands in `ARCHITECTURE.md`.
 
 pub mod device;
+mod profile;
+
+pub use profile::profile;
+pub use wgrad_plan::Profile;
 
 pub use wgrad_autograd as autograd;
 pub use wgrad_data as data;
 pub use wgrad_io as io;
 pub use wgrad_optim as optim;
+pub use wgrad_plan as plan;
 pub use wgrad_tensor as tensor;
 pub use wgrad_tensor::{
-    DType, Device, Element, Error, ErrorKind, Result, Scalar, Shape, Tensor, elementwise, eval_all, no_grad,
+    DType, Device, Element, Error, ErrorKind, Result, Scalar, Shape, Tensor, elementwise, eval_all, explain, no_grad,
 };
 
 /// Layers, and what models are made of.

@@ -6,7 +6,7 @@ mod geometry;
 mod lanes;
 mod planes;
 
-use crate::map::unsupported;
+use crate::program::{self, even, unsupported};
 use crate::step::Job;
 use crate::threads;
 use correlate::{Image, Packed, correlate};
@@ -100,12 +100,10 @@ fn slide<T: Lanes>(
     job: &mut Job<'_>,
 ) -> Result<(), Problem> {
     let (source, weights) = (job.operand(0)?.contiguous::<T>()?, job.operand(1)?.contiguous::<T>()?);
-    let pool = job.pool;
-    let out = job.result::<T>(0)?;
-    if out.is_empty() {
+    let (pool, groups, plane) = (job.pool, geometry.window.groups, way.target[0] * way.target[1]);
+    if job.shape()?.count() == 0 {
         return Ok(());
     }
-    let groups = geometry.window.groups;
     let pack = |group: usize| -> Vec<(Grid, Packed<T>)> {
         let weights = &weights[group * geometry.weight()..(group + 1) * geometry.weight()];
         let pack = |grid: &Grid| Packed::new(weights, grid, way.rows, way.channels, &way.weight);
@@ -114,35 +112,32 @@ fn slide<T: Lanes>(
     let packed: Vec<_> = (0..groups).map(pack).collect();
     let pieces = TASKS.div_ceil(geometry.batch * groups);
     let per_task = way.rows.div_ceil(pieces).next_multiple_of(ROWS);
-    let plane = way.target[0] * way.target[1];
-    let mut tasks = Vec::new();
-    for (i, out) in out.chunks_mut(way.rows * plane).enumerate() {
-        for (j, out) in out.chunks_mut(per_task * plane).enumerate() {
-            tasks.push((i, j * per_task, out));
-        }
-    }
-    threads::try_for_each(tasks, |(i, first, out)| {
+    let lengths = even(way.rows * plane, per_task * plane).repeat(geometry.batch * groups);
+    threads::try_for_each(program::pieces::<T>(job, &lengths)?, |piece| {
+        let (i, first) = (piece.range.start / (way.rows * plane), piece.range.start / plane % way.rows);
         let source = &source[i * way.source..(i + 1) * way.source];
-        let rows = out.len() / plane;
-        let mut image = Image { source, channels: way.channels, first, rows, out, target: way.target };
-        correlate(&mut image, &packed[i % groups], pool)
+        let rows = piece.range.len() / plane;
+        piece.fill(|out: &mut [T]| {
+            let mut image = Image { source, channels: way.channels, first, rows, out, target: way.target };
+            correlate(&mut image, &packed[i % groups], pool)
+        })
     })
 }
 
 fn weight_gradient_as<T: Lanes>(geometry: &Geometry, job: &mut Job<'_>) -> Result<(), Problem> {
     let (results, inputs) = (job.operand(0)?.contiguous::<T>()?, job.operand(1)?.contiguous::<T>()?);
     let pool = job.pool;
-    let out = job.result::<T>(0)?;
-    if out.is_empty() {
+    let total = job.shape()?.count();
+    if total == 0 {
         return Ok(());
     }
     let (batch, groups, grid) = (geometry.batch, geometry.window.groups, Grid::of_input(geometry));
     // Each part's sums end in slow additions across a vector: a part is worth them from some thousand windows on.
-    let images = batch.div_ceil(TASKS).max(2048 / geometry.positions()).max(batch * out.len() / PARTIAL).max(1);
+    let images = batch.div_ceil(TASKS).max(2048 / geometry.positions()).max(batch * total / PARTIAL).max(1);
     let parts = batch.div_ceil(images).max(1);
     let pieces = TASKS.div_ceil(parts * groups);
     let per_task = geometry.filters.div_ceil(pieces).next_multiple_of(ROWS).min(geometry.filters);
-    let mut memory = pool.take(parts * size_of_val(out))?;
+    let mut memory = pool.take(parts * total * size_of::<T>())?;
     let partial: &mut [T] = bytemuck::try_cast_slice_mut(&mut memory).unwrap_or_default();
     let mut tasks = Vec::new();
     for (i, out) in partial.chunks_mut(geometry.weight()).enumerate() {
@@ -164,10 +159,15 @@ fn weight_gradient_as<T: Lanes>(geometry: &Geometry, job: &mut Job<'_>) -> Resul
         };
         dots(&mut part, pool)
     })?;
-    let (first, rest) = partial.split_at(out.len());
-    out.copy_from_slice(first);
-    for part in rest.chunks(out.len()) {
-        out.iter_mut().zip(part).for_each(|(out, &x)| *out += x);
-    }
-    Ok(())
+    let partial = &*partial;
+    program::pieces::<T>(job, &[total])?.into_iter().try_for_each(|piece| {
+        piece.fill(|out: &mut [T]| {
+            let (first, rest) = partial.split_at(total);
+            out.copy_from_slice(first);
+            for part in rest.chunks(total) {
+                out.iter_mut().zip(part).for_each(|(out, &x)| *out += x);
+            }
+            Ok(())
+        })
+    })
 }

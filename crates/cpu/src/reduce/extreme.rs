@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, TILE};
 use super::join::{Contest, Largest, Smallest, is_nan};
-use crate::map::unsupported;
+use crate::program::unsupported;
 use crate::simd::{Kernel, vectorised};
 use crate::step::Job;
 use crate::threads;

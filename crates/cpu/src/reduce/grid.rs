@@ -1,20 +1,16 @@
 //! A window taken apart into the axes that stay and those that are folded away.
 
-use super::join::{Cascade, Join, RowCascade, join_rows};
+use super::join::{Cascade, Join, PIECE, RowCascade, join_rows, join_run};
 use crate::buffer::Pool;
-use crate::map::collect_run;
-use crate::simd::{Kernel, vectorised};
+use crate::program::collect_run;
 use crate::threads::{self, TASK};
-use crate::view::{View, Walk};
-use std::marker::PhantomData;
+use crate::view::{View, Walk, merged};
 use std::sync::Arc;
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::real::Number;
 
 /// Partial results of one reduction that are computed side by side.
 const PARTS: usize = 64;
-/// Elements that go through one set of lanes before they are combined.
-const PIECE: usize = 2048;
 /// Results that are computed together where the data lies across.
 pub const TILE: usize = 512;
 /// Rows that are added one by one into a tile.
@@ -39,11 +35,12 @@ pub struct Grid<'a, T> {
 impl<'a, T: Number> Grid<'a, T> {
     /// Takes a window apart.
     pub fn new(view: &View<'a>, axes: &[usize]) -> Self {
-        let (mut kept, mut reduced) = (Axes::new(), Axes::new());
-        for (axis, (&size, &stride)) in view.layout.shape.iter().zip(&view.layout.strides).enumerate() {
-            push_merged(if axes.contains(&axis) { &mut reduced } else { &mut kept }, (size, stride));
-        }
-        Grid { elements: view.elements(), base: view.layout.offset as isize, kept, reduced }
+        let layout = view.layout;
+        let of = |folded: bool| {
+            let those = (0..layout.shape.len()).filter(move |axis| axes.contains(axis) == folded);
+            merged(those.map(|axis| (layout.shape[axis], layout.strides[axis])))
+        };
+        Grid { elements: view.elements(), base: layout.offset as isize, kept: of(false), reduced: of(true) }
     }
 
     /// Sorts the folded axes so that the last one lies densest.
@@ -55,8 +52,7 @@ impl<'a, T: Number> Grid<'a, T> {
             }
         }
         self.reduced.sort_by_key(|&(_, stride)| if stride == 0 { isize::MIN } else { -stride });
-        let sorted = std::mem::take(&mut self.reduced);
-        sorted.into_iter().for_each(|axis| push_merged(&mut self.reduced, axis));
+        self.reduced = merged(self.reduced);
         self
     }
 
@@ -146,7 +142,7 @@ impl<'a, T: Number> Grid<'a, T> {
                     collect_run(self.elements, at, stride, &mut collected[..len]);
                     &collected[..len]
                 };
-                cascade.push::<J>(vectorised(Lanes::<T, J>(piece, PhantomData)));
+                cascade.push::<J>(join_run::<T, J>(piece));
             }
         }
         cascade.finish::<J>()
@@ -197,42 +193,5 @@ impl<'a, T: Number> Grid<'a, T> {
             }
             f(i, &collected[..count]);
         }
-    }
-}
-
-/// Adds an axis, to the last one where one stride walks both.
-fn push_merged(axes: &mut Axes, (size, stride): (usize, isize)) {
-    match axes.last_mut() {
-        _ if size == 1 => {}
-        Some(last) if last.1 == stride * size as isize => *last = (last.0 * size, stride),
-        _ => axes.push((size, stride)),
-    }
-}
-
-/// Folds a run with many accumulators side by side.
-struct Lanes<'a, T, J>(&'a [T], PhantomData<J>);
-
-impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
-    type Output = T;
-    #[inline(always)]
-    fn run(self) -> T {
-        let mut lanes = [J::start(); 128];
-        let mut chunks = self.0.chunks_exact(128);
-        for chunk in &mut chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane = J::join(*lane, x);
-            }
-        }
-        for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-            *lane = J::join(*lane, x);
-        }
-        let mut width = 64;
-        while width > 0 {
-            for i in 0..width {
-                lanes[i] = J::join(lanes[i], lanes[i + width]);
-            }
-            width /= 2;
-        }
-        lanes[0]
     }
 }

@@ -4,6 +4,9 @@ use crate::simd::{Kernel, vectorised};
 use std::marker::PhantomData;
 use wgrad_tensor::real::Number;
 
+/// Elements that go through one set of lanes before they are combined.
+pub const PIECE: usize = 2048;
+
 /// A way to combine elements, in any order.
 pub trait Join<T>: 'static {
     /// What changes nothing.
@@ -174,5 +177,38 @@ impl<T: Number, J: Join<T>> Kernel for JoinRows<'_, T, J> {
         for (all, &x) in self.0.iter_mut().zip(self.1) {
             *all = J::join(x, *all);
         }
+    }
+}
+
+/// Combines a run of at most [`PIECE`] elements.
+pub fn join_run<T: Number, J: Join<T>>(run: &[T]) -> T {
+    vectorised(Lanes::<T, J>(run, PhantomData))
+}
+
+/// Folds a run with many accumulators side by side.
+struct Lanes<'a, T, J>(&'a [T], PhantomData<J>);
+
+impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        let mut lanes = [J::start(); 128];
+        let mut chunks = self.0.chunks_exact(128);
+        for chunk in &mut chunks {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane = J::join(*lane, x);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+            *lane = J::join(*lane, x);
+        }
+        let mut width = 64;
+        while width > 0 {
+            for i in 0..width {
+                lanes[i] = J::join(lanes[i], lanes[i + width]);
+            }
+            width /= 2;
+        }
+        lanes[0]
     }
 }

@@ -5,38 +5,52 @@ mod grid;
 mod join;
 
 pub use extreme::extreme;
+pub use join::{Join, Largest, PIECE, Product, RowCascade, Smallest, Sum, join_run};
 
-use crate::map::unsupported;
-use crate::step::Job;
+use crate::buffer::Pool;
+use crate::program::unsupported;
+use crate::view::View;
 use grid::Grid;
-use join::{Join, Largest, Product, Smallest, Sum};
+use std::sync::Arc;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::op::Reduction;
 use wgrad_tensor::real::Number;
 
-/// Folds the axes of the only operand into the only result.
-pub fn reduce(kind: Reduction, axes: &[usize], job: &mut Job<'_>) -> Result<(), Problem> {
-    match job.operand(0)?.dtype {
-        DType::F32 => of::<f32>(kind, axes, job),
-        DType::F64 => of::<f64>(kind, axes, job),
-        DType::I32 => of::<i32>(kind, axes, job),
-        DType::U32 => of::<u32>(kind, axes, job),
-        dtype => Err(unsupported("a reduction", dtype)),
-    }
+/// A reduction over some axes of a window.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduce<'a> {
+    /// How elements are combined.
+    pub kind: Reduction,
+    /// The axes.
+    pub axes: &'a [usize],
+    /// The window.
+    pub view: View<'a>,
 }
 
-fn of<T: Number>(kind: Reduction, axes: &[usize], job: &mut Job<'_>) -> Result<(), Problem> {
-    match kind {
-        Reduction::Sum => with::<T, Sum>(axes, job),
-        Reduction::Prod => with::<T, Product>(axes, job),
-        Reduction::Max => with::<T, Largest>(axes, job),
-        Reduction::Min => with::<T, Smallest>(axes, job),
+impl Reduce<'_> {
+    /// Writes the combined elements, in row-major order over the axes that stay.
+    pub fn run(&self, out: &mut [u8], pool: &Arc<Pool>) -> Result<(), Problem> {
+        match self.view.dtype {
+            DType::F32 => self.of::<f32>(out, pool),
+            DType::F64 => self.of::<f64>(out, pool),
+            DType::I32 => self.of::<i32>(out, pool),
+            DType::U32 => self.of::<u32>(out, pool),
+            dtype => Err(unsupported("a reduction", dtype)),
+        }
     }
-}
 
-fn with<T: Number, J: Join<T>>(axes: &[usize], job: &mut Job<'_>) -> Result<(), Problem> {
-    let grid = Grid::<T>::new(&job.operand(0)?, axes).in_any_order();
-    let pool = job.pool;
-    grid.reduce::<J>(job.result(0)?, pool)
+    fn of<T: Number>(&self, out: &mut [u8], pool: &Arc<Pool>) -> Result<(), Problem> {
+        match self.kind {
+            Reduction::Sum => self.with::<T, Sum>(out, pool),
+            Reduction::Prod => self.with::<T, Product>(out, pool),
+            Reduction::Max => self.with::<T, Largest>(out, pool),
+            Reduction::Min => self.with::<T, Smallest>(out, pool),
+        }
+    }
+
+    fn with<T: Number, J: Join<T>>(&self, out: &mut [u8], pool: &Arc<Pool>) -> Result<(), Problem> {
+        let grid = Grid::<T>::new(&self.view, self.axes).in_any_order();
+        grid.reduce::<J>(bytemuck::try_cast_slice_mut(out).unwrap_or_default(), pool)
+    }
 }

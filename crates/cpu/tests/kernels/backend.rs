@@ -1,6 +1,6 @@
 //! Plans of several steps, memory, and what the device says of itself.
 
-use crate::harness::{Input, Probe, Random, Twice, backends, op, origin, plan, run, run_one};
+use crate::harness::{Code, Input, Probe, Random, Twice, backends, op, plan, reduce, run, run_on, run_one, run_plan};
 use std::sync::Arc;
 use wgrad_cpu::Cpu;
 use wgrad_plan::{Backend, Instruction, Operand, Plan, Program, Step, Work};
@@ -8,7 +8,7 @@ use wgrad_tensor::device::Storage;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::ErrorKind;
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Map, Meta, OpRef, Reduction};
+use wgrad_tensor::op::{Map, Meta, Reduction};
 use wgrad_tensor::shape::Shape;
 
 #[test]
@@ -36,37 +36,43 @@ fn reading_trims() {
 fn values_pass_from_step_to_step() {
     let count = 100_000;
     let layout = Layout::contiguous(&Shape::from([count]));
-    let operand = |value| vec![Operand { value, dtype: DType::I32, layout: layout.clone() }];
-    let cast = Instruction::Map { map: Map::Cast, args: vec![0], dtype: DType::F32, scalars: vec![] };
+    let operand = |value, dtype| vec![Operand { value, dtype, layout: layout.clone(), starts: vec![] }];
+    let cast = Instruction::Map { map: Map::Cast, args: vec![0], dtype: DType::F32, scalars: 0..0 };
     let plan = || Plan {
         values: vec![Meta::new([count], DType::I32), Meta::new([count], DType::F32), Meta::new([1], DType::F32)],
         inputs: vec![0],
         outputs: vec![2, 0, 2],
         steps: vec![
             Step {
-                work: Work::Map(Program {
+                work: Work::Program(Program {
                     shape: Shape::from([count]),
+                    row_axes: 0,
                     code: vec![Instruction::Load(0, DType::I32), cast.clone()],
                     stores: vec![1],
                 }),
-                operands: operand(0),
+                operands: operand(0, DType::I32),
                 results: vec![1],
                 frees: vec![],
-                origin: origin(),
+                calls: vec![],
             },
             Step {
-                work: Work::Op(OpRef::Shared(Arc::new(Probe::Reduce(Reduction::Sum, vec![0]))), vec![]),
-                operands: vec![Operand { value: 1, dtype: DType::F32, layout: layout.clone() }],
+                work: Work::Program(Program {
+                    shape: Shape::from([count]),
+                    row_axes: 1,
+                    code: vec![Instruction::Load(0, DType::F32), Instruction::Reduce(Reduction::Sum, 0)],
+                    stores: vec![1],
+                }),
+                operands: operand(1, DType::F32),
                 results: vec![2],
                 frees: vec![1],
-                origin: origin(),
+                calls: vec![],
             },
         ],
     };
     let values: Vec<i32> = (0..count as i32).map(|i| i % 100).collect();
     for cpu in backends() {
         let input = cpu.upload(&i32::to_bytes(&values)).unwrap();
-        let outputs = cpu.run(&plan(), &[input]).unwrap();
+        let outputs = run_plan(cpu, &plan(), &[input], &[]).unwrap();
         let read = |i: usize| pollster::block_on(cpu.read(&outputs[i], 4 * count)).unwrap();
         assert_eq!(f32::from_bytes(&read(0)), [4_950_000.0]);
         assert_eq!((i32::from_bytes(&read(1)), read(2)), (values.clone(), read(0)));
@@ -76,16 +82,12 @@ fn values_pass_from_step_to_step() {
 #[test]
 fn memory_that_cannot_be_had_is_an_error() {
     for shape in [vec![1 << 62], vec![1 << 40, 1 << 40], vec![1 << 46]] {
-        let code = vec![Instruction::Map {
-            map: Map::Constant,
-            args: vec![],
-            dtype: DType::F32,
-            scalars: vec![Scalar::Int(1)],
-        }];
-        let work = || Work::Map(Program { shape: Shape::from(&*shape), code: code.clone(), stores: vec![0] });
+        let mut code = Code::new(&shape, 0);
+        let one = code.constant(1.0, DType::F32);
+        let work = code.storing(&[one]);
         let meta = Meta::new(&*shape, DType::F32);
         for cpu in backends() {
-            let error = cpu.run(&plan(work(), &[], std::slice::from_ref(&meta)), &[]).unwrap_err();
+            let error = run_on(cpu, work(), &[], std::slice::from_ref(&meta)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
             assert_eq!(error.op(), "probe");
         }
@@ -104,10 +106,12 @@ impl Storage for Foreign {
 fn buffers_of_other_devices_are_refused() {
     let cpu = &backends()[0];
     let input = Input::new(&[1f32], [1]);
-    let plan = plan(op(Probe::Reduce(Reduction::Sum, vec![0]), &[])(), &[input], &[Meta::new([1], DType::F32)]);
-    assert_eq!(cpu.run(&plan, &[Arc::new(Foreign)]).unwrap_err().kind(), ErrorKind::Device);
-    assert_eq!(cpu.run(&plan, &[]).unwrap_err().kind(), ErrorKind::Value);
-    assert_eq!(cpu.run(&plan, &[cpu.upload(&[]).unwrap()]).unwrap_err().kind(), ErrorKind::Device);
+    let (work, inputs) = reduce(Reduction::Sum, &[0], &input);
+    let plan = plan(work().0, &inputs, &[Meta::new([1], DType::F32)]);
+    let run = |inputs: &[_]| run_plan(cpu, &plan, inputs, &[]).unwrap_err().kind();
+    assert_eq!(run(&[Arc::new(Foreign)]), ErrorKind::Device);
+    assert_eq!(run(&[]), ErrorKind::Value);
+    assert_eq!(run(&[cpu.upload(&[]).unwrap()]), ErrorKind::Device);
     let foreign: wgrad_tensor::device::Buffer = Arc::new(Foreign);
     assert_eq!(pollster::block_on(cpu.read(&foreign, 4)).unwrap_err().kind(), ErrorKind::Device);
 }

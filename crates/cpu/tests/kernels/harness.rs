@@ -5,20 +5,21 @@ use std::hash::{BuildHasher, Hasher};
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use wgrad_cpu::Cpu;
-use wgrad_plan::{Backend, Operand, Origin, Plan, Step, Work};
+use wgrad_plan::{Backend, Given, Instruction, Operand, Origin, Plan, Program, Step, Work};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
+use wgrad_tensor::elementwise::Elementwise;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::kernel::Custom;
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Compute, Extreme, Meta, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Op, OpRef, Reduction, Window2d, Windows};
 use wgrad_tensor::random::philox;
 use wgrad_tensor::shape::Shape;
 
 /// One thread, and more than the machine may have.
 pub fn backends() -> &'static [Cpu; 2] {
     static BACKENDS: OnceLock<[Cpu; 2]> = OnceLock::new();
-    BACKENDS.get_or_init(|| [Cpu::with_threads(1), Cpu::with_threads(3)])
+    BACKENDS.get_or_init(|| [Cpu::with_threads(1), Cpu::with_threads(4)])
 }
 
 /// An input with the window that the step has on it.
@@ -54,7 +55,7 @@ impl Input {
 }
 
 /// Runs one step on both backends, which must agree in every bit, and gives the outputs' bytes.
-pub fn run(work: impl Fn() -> Work, inputs: &[Input], outputs: &[Meta]) -> wgrad_tensor::Result<Vec<Vec<u8>>> {
+pub fn run(work: impl Fn() -> Made, inputs: &[Input], outputs: &[Meta]) -> wgrad_tensor::Result<Vec<Vec<u8>>> {
     let [one, many] = backends();
     let (a, b) = (run_on(one, work(), inputs, outputs), run_on(many, work(), inputs, outputs));
     match (a, b) {
@@ -70,17 +71,32 @@ pub fn run(work: impl Fn() -> Work, inputs: &[Input], outputs: &[Meta]) -> wgrad
     }
 }
 
-pub fn run_on(cpu: &Cpu, work: Work, inputs: &[Input], outputs: &[Meta]) -> wgrad_tensor::Result<Vec<Vec<u8>>> {
+pub fn run_on(
+    cpu: &Cpu,
+    (work, scalars): Made,
+    inputs: &[Input],
+    outputs: &[Meta],
+) -> wgrad_tensor::Result<Vec<Vec<u8>>> {
     let plan = plan(work, inputs, outputs);
     let buffers: Vec<Buffer> = inputs.iter().map(|input| cpu.upload(&input.bytes).unwrap()).collect();
-    let results = cpu.run(&plan, &buffers)?;
+    let results = run_plan(cpu, &plan, &buffers, &scalars)?;
     let read = |(buffer, meta): (&Buffer, &Meta)| pollster::block_on(cpu.read(buffer, meta.bytes()));
     results.iter().zip(outputs).map(read).collect()
 }
 
+/// Runs a plan.
+pub fn run_plan(cpu: &Cpu, plan: &Plan, inputs: &[Buffer], scalars: &[Scalar]) -> wgrad_tensor::Result<Vec<Buffer>> {
+    cpu.run(plan, &Given { inputs, scalars, origin: &|_| origin(), watch: None })
+}
+
 pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {
     let value = |input: &Input| Meta::new([input.bytes.len() / input.dtype.size()], input.dtype);
-    let operand = |(value, input): (usize, &Input)| Operand { value, dtype: input.dtype, layout: input.layout.clone() };
+    let operand = |(value, input): (usize, &Input)| Operand {
+        value,
+        dtype: input.dtype,
+        layout: input.layout.clone(),
+        starts: vec![],
+    };
     let results: Vec<usize> = (inputs.len()..inputs.len() + outputs.len()).collect();
     Plan {
         values: inputs.iter().map(value).chain(outputs.iter().cloned()).collect(),
@@ -91,7 +107,7 @@ pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {
             operands: inputs.iter().enumerate().map(operand).collect(),
             results,
             frees: vec![],
-            origin: origin(),
+            calls: vec![],
         }],
     }
 }
@@ -102,22 +118,123 @@ pub fn origin() -> Origin {
 }
 
 /// Runs a step with one output of type `T`.
-pub fn run_one<T: Element>(work: impl Fn() -> Work, inputs: &[Input], shape: &[usize]) -> Vec<T> {
+pub fn run_one<T: Element>(work: impl Fn() -> Made, inputs: &[Input], shape: &[usize]) -> Vec<T> {
     let bytes = run(work, inputs, &[Meta::new(shape, T::DTYPE)]).unwrap();
     T::from_bytes(&bytes[0])
 }
 
+/// Work, and the numbers that it takes.
+pub type Made = (Work, Vec<Scalar>);
+
 /// The work of an op.
-pub fn op(probe: Probe, scalars: &[Scalar]) -> impl Fn() -> Work + use<> {
+pub fn op(probe: Probe, scalars: &[Scalar]) -> impl Fn() -> Made + use<> {
     let scalars = scalars.to_vec();
     let probe = Arc::new(probe);
-    move || Work::Op(OpRef::Shared(probe.clone()), scalars.clone())
+    move || {
+        let work = Work::Op { op: OpRef::Shared(probe.clone()), scalars: 0..scalars.len(), then: None };
+        (work, scalars.clone())
+    }
+}
+
+/// A reduction of some axes of an input, and the input with those axes last.
+pub fn reduce(kind: Reduction, axes: &[usize], input: &Input) -> (impl Fn() -> Made + use<>, [Input; 1]) {
+    let mut input = input.clone();
+    let layout = &input.layout;
+    let kept = (0..layout.shape.len()).filter(|axis| !axes.contains(axis));
+    let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
+    let shape: Shape = order.iter().map(|&axis| layout.shape[axis]).collect();
+    let strides = order.iter().map(|&axis| layout.strides[axis]).collect();
+    input.layout = Layout { shape: shape.clone(), strides, offset: layout.offset };
+    let mut code = Code::new(&shape, axes.len());
+    let x = code.load(0, input.dtype);
+    let total = code.reduce(kind, x);
+    (code.storing(&[total]), [input])
+}
+
+/// A reduction's only result, of type `T`.
+pub fn reduce_one<T: Element>(kind: Reduction, axes: &[usize], input: &Input, out: &[usize]) -> Vec<T> {
+    let (work, inputs) = reduce(kind, axes, input);
+    run_one(work, &inputs, out)
+}
+
+/// A program that is being written.
+#[derive(Clone, Debug)]
+pub struct Code {
+    program: Program,
+    scalars: Vec<Scalar>,
+}
+
+impl Code {
+    pub fn new(shape: &[usize], row_axes: usize) -> Self {
+        Code { program: Program { shape: Shape::from(shape), row_axes, code: vec![], stores: vec![] }, scalars: vec![] }
+    }
+
+    fn push(&mut self, instruction: Instruction) -> usize {
+        self.program.code.push(instruction);
+        self.program.code.len() - 1
+    }
+
+    fn numbers(&mut self, scalars: &[Scalar]) -> std::ops::Range<usize> {
+        let start = self.scalars.len();
+        self.scalars.extend(scalars);
+        start..self.scalars.len()
+    }
+
+    pub fn load(&mut self, operand: usize, dtype: DType) -> usize {
+        self.push(Instruction::Load(operand, dtype))
+    }
+
+    pub fn map(&mut self, map: Map, args: &[usize], dtype: DType) -> usize {
+        self.push(Instruction::Map { map, args: args.to_vec(), dtype, scalars: 0..0 })
+    }
+
+    /// A row of the table, of f32.
+    pub fn row(&mut self, row: &'static Elementwise, args: &[usize]) -> usize {
+        self.map(Map::Row(row), args, DType::F32)
+    }
+
+    pub fn constant(&mut self, value: f64, dtype: DType) -> usize {
+        let scalars = self.numbers(&[Scalar::Float(value)]);
+        self.push(Instruction::Map { map: Map::Constant, args: vec![], dtype, scalars })
+    }
+
+    pub fn generate(&mut self, map: Map, layout: Layout, dtype: DType, scalars: &[Scalar]) -> usize {
+        let scalars = self.numbers(scalars);
+        self.push(Instruction::Generate { map, layout, dtype, scalars })
+    }
+
+    pub fn reduce(&mut self, kind: Reduction, x: usize) -> usize {
+        self.push(Instruction::Reduce(kind, x))
+    }
+
+    pub fn pick(&mut self, x: usize, index: usize) -> usize {
+        self.push(Instruction::Pick([x, index]))
+    }
+
+    pub fn product(&mut self, dtype: DType) -> usize {
+        self.push(Instruction::Product(dtype))
+    }
+
+    /// The program, with these registers as results.
+    pub fn storing(mut self, stores: &[usize]) -> impl Fn() -> Made + use<> {
+        self.program.stores = stores.to_vec();
+        move || (Work::Program(self.program.clone()), self.scalars.clone())
+    }
+
+    /// The program after an op.
+    pub fn after(mut self, probe: Probe, stores: &[usize]) -> impl Fn() -> Made + use<> {
+        self.program.stores = stores.to_vec();
+        let probe = Arc::new(Probe::Giving(Box::new(probe), self.program.shape.clone()));
+        move || {
+            let then = Some(self.program.clone());
+            (Work::Op { op: OpRef::Shared(probe.clone()), scalars: 0..0, then }, self.scalars.clone())
+        }
+    }
 }
 
 /// An op that is nothing but what computes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Probe {
-    Reduce(Reduction, Vec<usize>),
     Extreme(Extreme, Vec<usize>),
     Matmul,
     Conv2d(Window2d),
@@ -129,6 +246,8 @@ pub enum Probe {
     ScatterAdd(usize),
     Cat(usize),
     Custom(Twice),
+    /// Another one that knows the shape of what it gives.
+    Giving(Box<Probe>, Shape),
 }
 
 impl Op for Probe {
@@ -136,13 +255,16 @@ impl Op for Probe {
         Cow::Borrowed("probe")
     }
 
-    fn infer(&self, _inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+        if let Probe::Giving(_, shape) = self {
+            return Ok(vec![Meta::new(shape, inputs[0].dtype)]);
+        }
         Err(Problem::new(ErrorKind::Unsupported, "has no shape rule"))
     }
 
     fn compute(&self) -> Compute<'_> {
         match self {
-            Probe::Reduce(kind, axes) => Compute::Reduce(*kind, axes),
+            Probe::Giving(probe, _) => probe.compute(),
             Probe::Extreme(kind, axes) => Compute::Extreme(*kind, axes),
             Probe::Matmul => Compute::Matmul,
             Probe::Conv2d(window) => Compute::Conv2d(window),

@@ -1,11 +1,13 @@
-//! Every kernel against plain `f64` code, on hand-made plans with fresh random inputs, for one and for three threads.
+//! Every kernel against plain `f64` code, on hand-made plans with fresh random inputs, for one and for four threads.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 mod backend;
 mod conv;
+mod epilogue;
 mod harness;
 mod map;
 mod matmul;
 mod movement;
 mod reduce;
+mod rows;

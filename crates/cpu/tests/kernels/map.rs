@@ -1,11 +1,12 @@
 //! Elementwise programs.
 
-use crate::harness::{Input, Random, run, run_one, windows};
+use crate::harness::{Code, Input, Made, Random, run, run_one, windows};
 use half::{bf16, f16};
 use wgrad_plan::{Instruction, Program, Work};
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::elementwise::{Binary, Elementwise, Loop, Unary, each1, each2};
 use wgrad_tensor::error::ErrorKind;
+use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Map, Meta, Random as Kind, Reads};
 use wgrad_tensor::random::{normal_f32, philox, uniform_f32, uniform_f64};
 use wgrad_tensor::shape::Shape;
@@ -57,16 +58,13 @@ static TWICE: Elementwise = row("twice", 1, |dtype| (dtype == DType::F32).then_s
 static POSITIVE: Elementwise = row("positive", 1, |_| Some(each1::<IsPositive>));
 
 fn apply(map: Map, args: &[usize], dtype: DType) -> Instruction {
-    Instruction::Map { map, args: args.to_vec(), dtype, scalars: vec![] }
+    Instruction::Map { map, args: args.to_vec(), dtype, scalars: 0..0 }
 }
 
-fn scalars(map: Map, dtype: DType, scalars: &[Scalar]) -> Instruction {
-    Instruction::Map { map, args: vec![], dtype, scalars: scalars.to_vec() }
-}
-
-fn program(shape: &[usize], code: Vec<Instruction>, stores: &[usize]) -> impl Fn() -> Work + use<> {
+fn program(shape: &[usize], code: Vec<Instruction>, stores: &[usize]) -> impl Fn() -> Made + use<> {
     let (shape, stores) = (Shape::from(shape), stores.to_vec());
-    move || Work::Map(Program { shape: shape.clone(), code: code.clone(), stores: stores.clone() })
+    let program = Program { shape, row_axes: 0, code, stores };
+    move || (Work::Program(program.clone()), vec![])
 }
 
 /// `2 (x + y)`, and whether `x + y` is positive, through every kind of window.
@@ -105,16 +103,18 @@ fn registers_live_as_long_as_they_are_needed() {
     let mut random = Random::new();
     let count = 5000;
     let x = Input::new(&random.floats(count), [count]);
-    let mut code = vec![Instruction::Load(0, DType::F32), scalars(Map::Constant, DType::F32, &[Scalar::Float(0.5)])];
+    let mut code = Code::new(&[count], 0);
+    code.load(0, DType::F32);
+    code.constant(0.5, DType::F32);
     let mut exact: Vec<Vec<f32>> = vec![x.seen(), vec![0.5; count]];
     for i in 2..40 {
         let (a, b) = (random.below(i), random.below(i));
-        code.push(apply(Map::Row(&ADD), &[a, b], DType::F32));
+        code.row(&ADD, &[a, b]);
         exact.push(exact[a].iter().zip(&exact[b]).map(|(a, b)| a + b).collect());
     }
     let stores = [39, 39, 1, random.below(40), 20];
     let outputs = vec![Meta::new([count], DType::F32); stores.len()];
-    let found = run(program(&[count], code, &stores), &[x], &outputs).unwrap();
+    let found = run(code.storing(&stores), &[x], &outputs).unwrap();
     for (found, store) in found.iter().zip(stores) {
         assert_eq!(f32::from_bytes(found), exact[store]);
     }
@@ -295,11 +295,40 @@ fn nearest<T: Copy>(x: f64, of: fn(u16) -> T, wide: fn(T) -> f64, infinity: u16)
     of(sign | if up { high } else { low })
 }
 
+/// Numbers made from the positions 0, 1, ..
+fn generated(map: Map, count: usize, dtype: DType, scalars: &[Scalar]) -> impl Fn() -> Made + use<> {
+    let mut code = Code::new(&[count], 0);
+    let x = code.generate(map, Layout::contiguous(&Shape::from([count])), dtype, scalars);
+    code.storing(&[x])
+}
+
+/// Windows over positions: numbers repeat and are left out as the elements of an operand would be.
+#[test]
+fn generated_numbers_through_every_window() {
+    let mut random = Random::new();
+    let shapes: [&[usize]; 7] = [&[], &[7], &[3, 5], &[40, 3, 37], &[2, 3000], &[130, 260], &[50_000]];
+    for shape in shapes {
+        for (seen, strides, offset, _) in windows(&mut random, shape) {
+            let layout = Layout { shape: seen, strides, offset };
+            let mut code = Code::new(shape, 0);
+            let range = [Scalar::Int(-3), Scalar::Int(7)];
+            let line = code.generate(Map::Arange, layout.clone(), DType::I32, &range);
+            let key = [Scalar::Bits(random.bits().into()), Scalar::Bits(5)];
+            let bits = code.generate(Map::Random(Kind::Bits), layout.clone(), DType::U32, &key);
+            let outputs = [Meta::new(shape, DType::I32), Meta::new(shape, DType::U32)];
+            let found = run(code.storing(&[line, bits]), &[], &outputs).unwrap();
+            let at: Vec<usize> = (0..shape.iter().product()).map(|i| layout.locate(i)).collect();
+            assert_eq!(i32::from_bytes(&found[0]), at.iter().map(|&i| i as i32 * 7 - 3).collect::<Vec<_>>());
+            let words = at.iter().map(|&i| philox(key[0].as_bits(), 5, i as u64)[0]);
+            assert_eq!(u32::from_bytes(&found[1]), words.collect::<Vec<_>>(), "{layout:?}");
+        }
+    }
+}
+
 #[test]
 fn ranges_and_constants() {
     let count = 70_001;
-    let range =
-        |dtype, start: Scalar, step: Scalar| program(&[count], vec![scalars(Map::Arange, dtype, &[start, step])], &[0]);
+    let range = |dtype, start: Scalar, step: Scalar| generated(Map::Arange, count, dtype, &[start, step]);
     let found = run_one::<i32>(range(DType::I32, Scalar::Int(-5), Scalar::Int(3)), &[], &[count]);
     assert_eq!(found, (0..count).map(|i| i as i32 * 3 - 5).collect::<Vec<_>>());
     let found = run_one::<f32>(range(DType::F32, Scalar::Float(0.5), Scalar::Float(0.25)), &[], &[count]);
@@ -309,8 +338,9 @@ fn ranges_and_constants() {
     let found = run_one::<u32>(range(DType::U32, Scalar::Int(7), Scalar::Int(1)), &[], &[count]);
     assert_eq!(found, (7..7 + count as u32).collect::<Vec<_>>());
     for dtype in DType::ALL {
-        let code = vec![scalars(Map::Constant, dtype, &[Scalar::Float(3.0)])];
-        let found = run(program(&[count], code, &[0]), &[], &[Meta::new([count], dtype)]).unwrap();
+        let mut code = Code::new(&[count], 0);
+        let three = code.constant(3.0, dtype);
+        let found = run(code.storing(&[three]), &[], &[Meta::new([count], dtype)]).unwrap();
         assert_eq!(found[0], Scalar::Float(3.0).to_bytes(dtype).repeat(count), "{dtype}");
     }
 }
@@ -319,7 +349,7 @@ fn ranges_and_constants() {
 fn random_numbers_are_a_function_of_seed_stream_and_position() {
     let (count, seed, stream) = (40_010, 0x1234_5678_9abc_def0, u64::MAX - 3);
     let key = [Scalar::Bits(seed), Scalar::Bits(stream)];
-    let code = |kind, dtype| program(&[count], vec![scalars(Map::Random(kind), dtype, &key)], &[0]);
+    let code = |kind, dtype| generated(Map::Random(kind), count, dtype, &key);
     let words = |i: usize| philox(seed, stream, i as u64);
     let all = |f: &dyn Fn(usize) -> f32| (0..count).map(f).collect::<Vec<_>>();
     let bits = run_one::<u32>(code(Kind::Bits, DType::U32), &[], &[count]);
@@ -341,8 +371,8 @@ fn what_is_not_there_is_a_typed_error() {
     let error = run(program(&[2], code, &[1]), std::slice::from_ref(&x), &[Meta::new([2], DType::U32)]).unwrap_err();
     assert_eq!((error.kind(), error.op()), (ErrorKind::Unsupported, "probe"));
     assert!(error.message().contains("twice of u32"), "{error}");
-    let code = vec![scalars(Map::Random(Kind::Normal), DType::I32, &[])];
-    let error = run(program(&[2], code, &[0]), &[], &[Meta::new([2], DType::I32)]).unwrap_err();
+    let error =
+        run(generated(Map::Random(Kind::Normal), 2, DType::I32, &[]), &[], &[Meta::new([2], DType::I32)]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let outside = x.window([3], &[1], 0);
     let code = vec![Instruction::Load(0, DType::U32)];

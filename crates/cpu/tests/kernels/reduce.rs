@@ -1,6 +1,6 @@
 //! Reductions.
 
-use crate::harness::{Input, Probe, Random, assert_near, op, ravel, run, run_one, unravel, windows};
+use crate::harness::{Input, Probe, Random, assert_near, op, ravel, reduce, reduce_one, run, unravel, windows};
 use wgrad_tensor::dtype::{DType, Element};
 use wgrad_tensor::error::ErrorKind;
 use wgrad_tensor::op::{Extreme, Meta, Reduction};
@@ -41,11 +41,7 @@ fn sums_over_any_axes_of_any_window() {
                 let each = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
                     groups.iter().map(|group| group.iter().map(|&i| f(f64::from(seen[i]))).sum()).collect()
                 };
-                let found = run_one::<f32>(
-                    op(Probe::Reduce(Reduction::Sum, axes.clone()), &[]),
-                    std::slice::from_ref(&input),
-                    &out,
-                );
+                let found = reduce_one::<f32>(Reduction::Sum, &axes, &input, &out);
                 assert_near(&found, &each(&|x| x), &each(&f64::abs), 2e-6);
             }
         }
@@ -61,11 +57,11 @@ fn extremes_products_and_whole_numbers() {
             for (shape, strides, offset, len) in windows(&mut random, shape) {
                 let words = random.words(len);
                 let input = Input::new(&words, [len]).window(&shape, &strides, offset);
-                let (seen, input) = (input.seen::<u32>(), [input]);
+                let seen = input.seen::<u32>();
                 let each = |start: u32, f: fn(u32, u32) -> u32| -> Vec<u32> {
                     groups.iter().map(|group| group.iter().fold(start, |all, &i| f(all, seen[i]))).collect()
                 };
-                let reduce = |kind| run_one::<u32>(op(Probe::Reduce(kind, axes.clone()), &[]), &input, &out);
+                let reduce = |kind| reduce_one::<u32>(kind, &axes, &input, &out);
                 assert_eq!(reduce(Reduction::Sum), each(0, u32::wrapping_add));
                 assert_eq!(reduce(Reduction::Prod), each(1, u32::wrapping_mul));
                 assert_eq!(reduce(Reduction::Max), each(0, u32::max));
@@ -122,8 +118,7 @@ fn nan_wins_and_infinities_count() {
         for kind in [Extreme::Max, Extreme::Min] {
             check_extreme::<f32>(kind, &axes, &input, &groups, &out, |&x| (f64::from(x), x.is_nan()));
         }
-        let found =
-            run_one::<f32>(op(Probe::Reduce(Reduction::Max, axes.clone()), &[]), std::slice::from_ref(&input), &out);
+        let found = reduce_one::<f32>(Reduction::Max, &axes, &input, &out);
         for (found, group) in found.iter().zip(&groups) {
             let exact = group
                 .iter()
@@ -153,9 +148,9 @@ fn nothing_gives_the_identity() {
     for (shape, axes, out) in
         [(vec![0], vec![0], vec![1]), (vec![3, 0, 2], vec![1], vec![3, 1, 2]), (vec![0, 4], vec![1], vec![0, 1])]
     {
-        let input = [Input::new::<f32>(&[], &*shape)];
+        let input = Input::new::<f32>(&[], &*shape);
         let count = out.iter().product();
-        let reduce = |kind| run_one::<f32>(op(Probe::Reduce(kind, axes.clone()), &[]), &input, &out);
+        let reduce = |kind| reduce_one::<f32>(kind, &axes, &input, &out);
         assert_eq!(reduce(Reduction::Sum), vec![0.0; count]);
         assert_eq!(reduce(Reduction::Prod), vec![1.0; count]);
     }
@@ -170,18 +165,14 @@ fn long_sums_stay_exact() {
     let exact: f64 = values.iter().map(|&x| f64::from(x)).sum();
     for (shape, axes) in [(vec![count], vec![0]), (vec![count / 4, 4], vec![0, 1])] {
         let input = Input::new(&values, &*shape);
-        let found = run_one::<f32>(op(Probe::Reduce(Reduction::Sum, axes), &[]), &[input], &vec![1; shape.len()]);
+        let found = reduce_one::<f32>(Reduction::Sum, &axes, &input, &vec![1; shape.len()]);
         assert!((f64::from(found[0]) / exact - 1.0).abs() < 2e-7, "{} for {exact}", found[0]);
     }
     // The worst case: every rounding goes the same way.
     let same = Input::new(&vec![0.1f32; count], [count]);
-    let found = run_one::<f32>(op(Probe::Reduce(Reduction::Sum, vec![0]), &[]), &[same], &[1]);
+    let found = reduce_one::<f32>(Reduction::Sum, &[0], &same, &[1]);
     assert!((f64::from(found[0]) / (f64::from(0.1f32) * count as f64) - 1.0).abs() < 1e-6, "{}", found[0]);
-    let columns = run_one::<f32>(
-        op(Probe::Reduce(Reduction::Sum, vec![0]), &[]),
-        &[Input::new(&values, [count / 4, 4])],
-        &[1, 4],
-    );
+    let columns = reduce_one::<f32>(Reduction::Sum, &[0], &Input::new(&values, [count / 4, 4]), &[1, 4]);
     for (column, found) in columns.iter().enumerate() {
         let exact: f64 = values.iter().skip(column).step_by(4).map(|&x| f64::from(x)).sum();
         assert!((f64::from(*found) / exact - 1.0).abs() < 2e-7, "{found} for {exact}");
@@ -192,15 +183,11 @@ fn long_sums_stay_exact() {
 fn doubles_and_refused_dtypes() {
     let mut random = Random::new();
     let values = random.doubles(50_000);
-    let found =
-        run_one::<f64>(op(Probe::Reduce(Reduction::Sum, vec![1]), &[]), &[Input::new(&values, [50, 1000])], &[50, 1]);
+    let found = reduce_one::<f64>(Reduction::Sum, &[1], &Input::new(&values, [50, 1000]), &[50, 1]);
     for (found, row) in found.iter().zip(values.chunks(1000)) {
         assert!((found - row.iter().sum::<f64>()).abs() < 1e-11);
     }
-    let error = run(
-        op(Probe::Reduce(Reduction::Sum, vec![0]), &[]),
-        &[Input::new(&[1u8, 2], [2])],
-        &[Meta::new([1], DType::U8)],
-    );
+    let (work, input) = reduce(Reduction::Sum, &[0], &Input::new(&[1u8, 2], [2]));
+    let error = run(work, &input, &[Meta::new([1], DType::U8)]);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
 }

@@ -23,14 +23,20 @@ pub(crate) fn per_word(dtype: DType) -> usize {
     (4 / dtype.size()).max(1)
 }
 
-/// The expression for element `at` of a storage array, as a register.
-pub(crate) fn load(array: &str, at: &str, dtype: DType) -> String {
+/// The expression for element `at` of a storage array, as a register. A `wide` array has one element to a word.
+pub(crate) fn load(array: &str, at: &str, dtype: DType, wide: bool) -> String {
     let element = match per_word(dtype) {
+        _ if wide => format!("{array}[{at}]"),
         1 => format!("{array}[{at}]"),
         2 => format!("(({array}[({at}) >> 1u] >> ((({at}) & 1u) * 16u)) & 0xffffu)"),
         _ => format!("(({array}[({at}) >> 2u] >> ((({at}) & 3u) * 8u)) & 0xffu)"),
     };
     if dtype == DType::Bool { format!("({element} != 0u)") } else { element }
+}
+
+/// The word that a register is stored as, where it has one for itself.
+pub(crate) fn word(x: &str, dtype: DType) -> String {
+    if dtype == DType::Bool { format!("select(0u, 1u, {x})") } else { x.to_owned() }
 }
 
 /// The expression that casts the register `x`.

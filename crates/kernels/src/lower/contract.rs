@@ -1,16 +1,19 @@
-//! Matrix products and convolutions: sums over a depth, by one pair of kernels.
+//! Matrix products and convolutions: sums over a depth.
 
+use super::finish::Finish;
+use super::part::without_last;
 use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
 use crate::memory::GpuBuffer;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
 use std::sync::Arc;
+use wgrad_plan::{Instruction, Program};
 use wgrad_shaders::fill;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Meta, Window2d};
+use wgrad_tensor::op::Window2d;
 
 /// A contraction's sizes, and which way its operands lie in memory.
 struct Shape {
@@ -45,6 +48,11 @@ impl Form {
         }
     }
 
+    /// The workgroups of tiles, or invocations, that compute all results once.
+    fn blocks(self, shape: &Shape) -> usize {
+        shape.rows.div_ceil(self.edge()) * shape.columns.div_ceil(self.edge()) * shape.batches
+    }
+
     /// The rows, and the columns, that a workgroup of tiles or an invocation computes.
     fn edge(self) -> usize {
         match self {
@@ -54,6 +62,14 @@ impl Form {
             Form::Broad => 8,
         }
     }
+}
+
+/// The parts that a depth is cut in.
+#[derive(Clone, Copy)]
+struct Cut {
+    slices: usize,
+    /// The depth of one.
+    slice: usize,
 }
 
 /// How a contraction's operands are found: the file, the text where the file leaves it open, and the parameters.
@@ -66,30 +82,22 @@ struct Operands {
 }
 
 impl Lowering<'_> {
-    pub(super) fn matmul(
-        &mut self,
-        left: &Input,
-        right: &Input,
-        output: &Arc<GpuBuffer>,
-        meta: &Meta,
-    ) -> Result<(), Problem> {
-        let rank = meta.shape.len();
+    pub(super) fn matmul(&mut self, left: &Input, right: &Input, finish: &Finish<'_>) -> Result<(), Problem> {
+        let shape = &finish.shape;
+        let rank = shape.len();
         if rank < 2 || left.layout.shape.len() != rank || right.layout.shape.len() != rank {
             return Err(Problem::new(ErrorKind::Shape, "a matrix product takes operands of one rank, 2 or more"));
         }
-        let (row, column) = (rank - 2, rank - 1);
-        let batch = |layout: &Layout| Layout {
-            shape: layout.shape[..row].into(),
-            strides: layout.strides[..row].to_vec(),
-            offset: layout.offset,
-        };
-        let (x, y) = (&left.layout, &right.layout);
+        let flat = as_one_product(&left.layout, &right.layout);
+        let (x, y) = flat.as_ref().map_or((&left.layout, &right.layout), |(x, y)| (x, y));
+        let (row, column) = (x.shape.len() - 2, x.shape.len() - 1);
+        let batch = |layout: &Layout| without_last(layout, 2);
         let walk = Walk::new(&[&batch(x), &batch(y)]);
         let shape = Shape {
-            rows: meta.shape[row],
-            columns: meta.shape[column],
+            rows: x.shape[row],
+            columns: y.shape[column],
             depth: x.shape[column],
-            batches: meta.shape[..row].iter().product(),
+            batches: x.shape[..row].iter().product(),
             left_runs_deep: x.strides[column].abs() == 1 || x.strides[row].abs() != 1,
             right_runs_deep: y.strides[row].abs() == 1 && y.strides[column].abs() != 1,
         };
@@ -115,7 +123,7 @@ impl Lowering<'_> {
             params,
             overrides: Vec::new(),
         };
-        self.contract(left.dtype, &shape, operands, [&left.buffer, &right.buffer], output)
+        self.contract(left.dtype, &shape, operands, [&left.buffer, &right.buffer], finish)
     }
 
     pub(super) fn conv2d(
@@ -123,10 +131,9 @@ impl Lowering<'_> {
         window: &Window2d,
         input: &Input,
         weight: &Input,
-        output: &Arc<GpuBuffer>,
-        meta: &Meta,
+        finish: &Finish<'_>,
     ) -> Result<(), Problem> {
-        let sizes = Convolution::new(window, &input.layout.shape, &weight.layout.shape, &meta.shape)?;
+        let sizes = Convolution::new(window, &input.layout.shape, &weight.layout.shape, &finish.shape)?;
         let shape = Shape {
             rows: sizes.out_channels,
             columns: sizes.images * sizes.out_height * sizes.out_width,
@@ -136,7 +143,7 @@ impl Lowering<'_> {
             right_runs_deep: false,
         };
         let operands = sizes.operands("operands/conv2d", window);
-        self.contract(input.dtype, &shape, operands, [&input.buffer, &weight.buffer], output)
+        self.contract(input.dtype, &shape, operands, [&input.buffer, &weight.buffer], finish)
     }
 
     pub(super) fn conv2d_input(
@@ -144,10 +151,9 @@ impl Lowering<'_> {
         window: &Window2d,
         grad: &Input,
         weight: &Input,
-        output: &Arc<GpuBuffer>,
-        meta: &Meta,
+        finish: &Finish<'_>,
     ) -> Result<(), Problem> {
-        let sizes = Convolution::new(window, &meta.shape, &weight.layout.shape, &grad.layout.shape)?;
+        let sizes = Convolution::new(window, &finish.shape, &weight.layout.shape, &grad.layout.shape)?;
         let shape = Shape {
             rows: sizes.channels,
             columns: sizes.images * sizes.height * sizes.width,
@@ -161,7 +167,7 @@ impl Lowering<'_> {
         let unit = window.stride == [1, 1];
         operands.key = operands.key.number(usize::from(unit));
         operands.overrides.push(("unit_stride", f64::from(u8::from(unit))));
-        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &weight.buffer], output)
+        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &weight.buffer], finish)
     }
 
     pub(super) fn conv2d_weight(
@@ -169,10 +175,9 @@ impl Lowering<'_> {
         window: &Window2d,
         grad: &Input,
         input: &Input,
-        output: &Arc<GpuBuffer>,
-        meta: &Meta,
+        finish: &Finish<'_>,
     ) -> Result<(), Problem> {
-        let sizes = Convolution::new(window, &input.layout.shape, &meta.shape, &grad.layout.shape)?;
+        let sizes = Convolution::new(window, &input.layout.shape, &finish.shape, &grad.layout.shape)?;
         let shape = Shape {
             rows: sizes.out_channels,
             columns: sizes.channels * sizes.taps(),
@@ -182,7 +187,7 @@ impl Lowering<'_> {
             right_runs_deep: true,
         };
         let operands = sizes.operands("operands/conv2d_weight", window);
-        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &input.buffer], output)
+        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &input.buffer], finish)
     }
 
     /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation.
@@ -203,48 +208,78 @@ impl Lowering<'_> {
         shape: &Shape,
         operands: Operands,
         inputs: [&Arc<GpuBuffer>; 2],
-        output: &Arc<GpuBuffer>,
+        finish: &Finish<'_>,
     ) -> Result<(), Problem> {
-        let number = self.number(dtype)?;
         let count = shape.rows * shape.columns * shape.batches;
         if count == 0 {
             return Ok(());
         }
         let form = self.form(shape, dtype);
-        let edge = form.edge();
-        let alone = shape.rows.div_ceil(edge) * shape.columns.div_ceil(edge) * shape.batches;
-        // A long depth under few results is cut in slices that are added afterwards, always in the same order.
+        let cut = self.cut(shape, form);
+        let most = self.engine.limits.max_storage_buffers_per_shader_stage as usize;
+        if cut.slices == 1 && finish.end(inputs.len()).fits(most) {
+            return self.contract_into(dtype, shape, operands, inputs, (form, cut), finish);
+        }
+        let product = self.allocate(count * cut.slices * dtype.size())?;
+        let code = vec![Instruction::Product(dtype)];
+        let plain = Program { shape: finish.program.shape.clone(), row_axes: 0, code, stores: vec![0] };
+        let outputs = std::slice::from_ref(&product);
+        let shape_of = finish.shape.clone();
+        let target = Finish { step: finish.step, program: &plain, shape: shape_of, inputs: &[], outputs };
+        let slices = cut.slices;
+        self.contract_into(dtype, shape, operands, inputs, (form, cut), &target)?;
+        self.finish_apart(finish, dtype, product, slices)
+    }
+
+    /// A long depth under few results is cut in slices that are added afterwards, always in the same order.
+    fn cut(&self, shape: &Shape, form: Form) -> Cut {
         let (wanted, least) = match (form, self.engine.software) {
             (Form::Tiled | Form::Wide, _) => (512, 128),
             (_, true) => (64, 512),
             (_, false) => (8192, 64),
         };
-        let slices = (wanted / alone).min(shape.depth / least).max(shape.depth.div_ceil(TURNS)).max(1);
+        let slices = (wanted / form.blocks(shape)).min(shape.depth / least).max(shape.depth.div_ceil(TURNS)).max(1);
         let slice = shape.depth.div_ceil(slices);
-        let slices = shape.depth.div_ceil(slice.max(1)).max(1);
+        Cut { slice, slices: shape.depth.div_ceil(slice.max(1)).max(1) }
+    }
 
-        let mut params = Params::of(&[shape.rows, shape.columns, shape.depth, shape.batches, slices, slice]);
+    fn contract_into(
+        &mut self,
+        dtype: DType,
+        shape: &Shape,
+        operands: Operands,
+        inputs: [&Arc<GpuBuffer>; 2],
+        (form, cut): (Form, Cut),
+        finish: &Finish<'_>,
+    ) -> Result<(), Problem> {
+        let number = self.number(dtype)?;
+        let end = finish.end(inputs.len());
+        end.code.dtypes.iter().try_for_each(|&dtype| self.needs(dtype))?;
+        let mut params = Params::of(&[shape.rows, shape.columns, shape.depth, shape.batches, cut.slices, cut.slice]);
         params.append(&operands.params);
-        let partial = if slices > 1 { Some(self.allocate(count * slices * dtype.size())?) } else { None };
-        let target = partial.as_ref().unwrap_or(output);
+        params.append(&end.code.params(self.given)?);
+        end.windows.params(&mut params);
         let runs = [shape.left_runs_deep, shape.right_runs_deep];
         let name = form.file();
         let tiled = matches!(form, Form::Tiled | Form::Wide);
-        let mut key = operands.key.text(name).number(dtype as usize);
+        let mut key = end.windows.key(operands.key.text(name).number(dtype as usize), &end.code);
         if tiled {
             key = runs.iter().fold(key, |key, &runs| key.number(usize::from(runs)));
         }
+        let blocks = form.blocks(shape) * cut.slices;
         let launch = Launch {
             key,
-            inputs: inputs.iter().map(|input| input.raw()).collect(),
-            outputs: vec![target.raw()],
+            inputs: inputs.iter().map(|input| input.raw()).chain(end.arrays.raw()).collect(),
+            outputs: finish.outputs.iter().map(|output| output.raw()).collect(),
             params,
-            groups: if tiled { alone * slices } else { (alone * slices).div_ceil(THREADS) },
+            groups: if tiled { blocks } else { blocks.div_ceil(THREADS) },
         };
         self.launch(launch, || {
             let open = fill(file(operands.name)?, "interface", &operands.interface);
             let text = file(name)?.replace("alias Number = f32;", &format!("alias Number = {number};"));
-            let text = fill(&text, "operands", &between(&open));
+            let text = text.replace("@binding(3) var<uniform>", &format!("@binding({}) var<uniform>", end.bindings()));
+            let text = fill(&text, "operands", &with_fields(&between(&open), &end.fields()));
+            let text = fill(&text, "finish", &end.text()?);
             let text = if dtype.is_float() { text } else { fill(&text, "multiply", MULTIPLY_WHOLE) };
             let flags = ["left_runs_deep", "right_runs_deep"];
             let mut overrides = operands.overrides;
@@ -254,13 +289,28 @@ impl Lowering<'_> {
                 overrides.push(("threads", THREADS as f64));
             }
             let label = operands.name.trim_start_matches("operands/");
-            Ok(Source::own(format!("{label} {number}"), &text, &overrides))
-        })?;
-        match &partial {
-            Some(partial) => self.add_slices(dtype, slices, count, partial, output),
-            None => Ok(()),
-        }
+            Ok(Source::own(end.code.label(&format!("{label} {number}")), &text, &overrides))
+        })
     }
+}
+
+/// One product with the rows of all batches, where they share the right operand and the left one's rows are evenly apart.
+fn as_one_product(left: &Layout, right: &Layout) -> Option<(Layout, Layout)> {
+    let row = left.shape.len() - 2;
+    if row == 0 || (0..row).any(|axis| right.shape[axis] != 1 && right.strides[axis] != 0) {
+        return None;
+    }
+    let (size, stride) = match without_last(left, 1).merged().as_slice() {
+        [] => (1, 0),
+        &[run] => run,
+        _ => return None,
+    };
+    let two = |layout: &Layout, rows: usize, stride: isize| Layout {
+        shape: [rows, layout.shape[row + 1]].into(),
+        strides: vec![stride, layout.strides[row + 1]],
+        offset: layout.offset,
+    };
+    Some((two(left, size, stride), two(right, right.shape[row], right.strides[row])))
 }
 
 /// The fields of every contraction's `Params`.
@@ -275,6 +325,13 @@ fn between(file: &str) -> String {
         .filter(|line| !line.starts_with("alias ") && !line.starts_with("@group") && !line.starts_with("//"))
         .flat_map(|line| [line, "\n"])
         .collect()
+}
+
+/// An operands text with further fields at the end of its `Params`.
+fn with_fields(text: &str, fields: &str) -> String {
+    let start = text.find("struct Params {").unwrap_or_default();
+    let (before, params) = text.split_at(start);
+    before.to_owned() + &params.replacen("\n}", &format!("\n{fields}}}"), 1)
 }
 
 /// A convolution's sizes; channels are those of one group.

@@ -1,9 +1,10 @@
 //! The largest or smallest element with its position.
 
-use super::reduce::Folded;
+use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
 use crate::memory::GpuBuffer;
-use crate::pipelines::{Source, file};
+use crate::params::Params;
+use crate::pipelines::{Key, Source, file};
 use std::sync::Arc;
 use wgrad_shaders::fill;
 use wgrad_tensor::dtype::DType;
@@ -12,6 +13,50 @@ use wgrad_tensor::op::Extreme;
 
 /// Invocations of a workgroup that combines its parts as a tree.
 const TREE: usize = 256;
+
+/// The window of a search: the axes that stay, and those that go.
+struct Folded {
+    outer: Walk,
+    inner: Walk,
+}
+
+impl Folded {
+    fn new(input: &Input, axes: &[usize]) -> Self {
+        let mut outer = Walk::of_axes(&input.layout, |axis| !axes.contains(&axis));
+        if let Some(window) = outer.windows.first_mut() {
+            window.0 = input.layout.offset;
+        }
+        Folded { outer, inner: Walk::of_axes(&input.layout, |axis| axes.contains(&axis)) }
+    }
+
+    /// `length` elements for each of `outputs`, which lie side by side.
+    fn side_by_side(outputs: usize, length: usize, output_stride: usize, stride: usize) -> Self {
+        let walk = |size, stride: usize| Walk { sizes: vec![size], windows: vec![(0, vec![stride as isize])] };
+        Folded { outer: walk(outputs, output_stride), inner: walk(length, stride) }
+    }
+
+    /// `Params`, `fn outer`, and `fn inner` with what it reads once.
+    fn interface(&self) -> String {
+        format!(
+            "struct Params {{\n    outputs: u32,\n    length: u32,\n    slices: u32,\n{}{}}}\n\n{}\n{}",
+            self.outer.fields("outer_"),
+            self.inner.fields("inner_"),
+            self.outer.function("outer", "outer_"),
+            self.inner.hoisted("inner_"),
+        )
+    }
+
+    fn params(&self, slices: usize) -> Params {
+        let mut params = Params::of(&[self.outer.count(), self.inner.count(), slices]);
+        self.outer.params(&mut params);
+        self.inner.params(&mut params);
+        params
+    }
+
+    fn key(&self, name: &str, dtype: DType) -> Key {
+        Key::new(name).number(self.outer.sizes.len()).number(self.inner.sizes.len()).number(dtype as usize)
+    }
+}
 
 impl Lowering<'_> {
     pub(super) fn extreme(
@@ -61,7 +106,7 @@ impl Lowering<'_> {
             key: folded.key(name, dtype).number(extreme as usize).number(usize::from(carried.is_some())),
             inputs: std::iter::once(input).chain(carried).map(|buffer| buffer.raw()).collect(),
             outputs: vec![value.raw(), position.raw()],
-            params: folded.params(slices, 0),
+            params: folded.params(slices),
             groups,
         };
         self.launch(launch, || {

@@ -1,27 +1,53 @@
 //! Elementwise programs: what decides their text, and their parameters.
 
-use super::cast::{per_word, scalar_words};
-use super::map_text::{self, Load, Reach, Style};
+use super::cast::per_word;
+use super::code::Code;
+use super::map_text::{Load, Reach, Style, Text};
 use super::walk::Walk;
 use super::{Input, Launch, Lowering};
 use crate::memory::GpuBuffer;
 use crate::params::Params;
 use crate::pipelines::{Key, Source};
+use std::ops::Range;
 use std::sync::Arc;
 use wgrad_plan::{Instruction, Program};
-use wgrad_tensor::dtype::{DType, Scalar};
-use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::dtype::DType;
+use wgrad_tensor::error::Problem;
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Map, Meta};
 
 /// Invocations of a workgroup.
 const THREADS: usize = 256;
 
+/// The buffers that inputs lie on, each once, and which of them is each input's.
+pub(super) struct Arrays<'i> {
+    pub buffers: Vec<&'i Arc<GpuBuffer>>,
+    pub of: Vec<usize>,
+}
+
+impl<'i> Arrays<'i> {
+    pub fn new(inputs: &'i [Input]) -> Self {
+        let mut arrays = Arrays { buffers: Vec::new(), of: Vec::with_capacity(inputs.len()) };
+        for input in inputs {
+            let known = arrays.buffers.iter().position(|buffer| Arc::ptr_eq(buffer, &input.buffer));
+            arrays.of.push(known.unwrap_or(arrays.buffers.len()));
+            if known.is_none() {
+                arrays.buffers.push(&input.buffer);
+            }
+        }
+        arrays
+    }
+
+    pub fn raw(&self) -> impl Iterator<Item = &'i wgpu::Buffer> {
+        self.buffers.iter().map(|buffer| buffer.raw())
+    }
+}
+
 /// How the windows of a program are walked.
-struct Windows {
-    style: Style,
+pub(super) struct Windows {
+    pub style: Style,
     loads: Vec<Load>,
-    walk: Walk,
+    made: Vec<(usize, Reach)>,
+    pub walk: Walk,
 }
 
 impl Lowering<'_> {
@@ -30,164 +56,144 @@ impl Lowering<'_> {
         program: &Program,
         inputs: &[Input],
         outputs: &[Arc<GpuBuffer>],
-        metas: &[Meta],
-        name: &str,
     ) -> Result<(), Problem> {
-        let count = program.shape.count();
+        let count = program.count();
         if count == 0 || outputs.is_empty() {
             return Ok(());
         }
-        for instruction in &program.code {
-            self.needs(instruction.dtype())?;
-        }
-        let mut buffers: Vec<&Arc<GpuBuffer>> = Vec::new();
-        let mut bindings = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let known = buffers.iter().position(|buffer| Arc::ptr_eq(buffer, &input.buffer));
-            bindings.push(known.unwrap_or(buffers.len()));
-            if known.is_none() {
-                buffers.push(&input.buffer);
-            }
-        }
-        let stores: Vec<DType> = metas.iter().map(|meta| meta.dtype).collect();
-        let windows = windows(program, inputs, &bindings, &stores);
-        let per_item = windows.style.elements();
-        let items = count.div_ceil(per_item);
+        let code = Code::new(program);
+        code.dtypes.iter().try_for_each(|&dtype| self.needs(dtype))?;
+        let arrays = Arrays::new(inputs);
+        let stores = code.stores();
+        let windows = Windows::new(&code, inputs, &arrays.of, None);
+        let items = count.div_ceil(windows.style.elements());
 
-        let mut params = Params::default();
-        let scalars = scalars(program)?;
-        scalars.iter().filter(|(_, dtype)| *dtype == DType::F64).for_each(|(words, _)| params.words(words));
-        scalars.iter().filter(|(_, dtype)| *dtype != DType::F64).for_each(|(words, _)| params.words(&words[..1]));
+        let mut params = code.params(self.given)?;
         params.sizes(&[items, count]);
         windows.walk.params(&mut params);
-
         let launch = Launch {
-            key: key(program, &windows, &stores),
-            inputs: buffers.iter().map(|buffer| buffer.raw()).collect(),
+            key: windows.key(Key::new("map"), &code),
+            inputs: arrays.raw().collect(),
             outputs: outputs.iter().map(|buffer| buffer.raw()).collect(),
             params,
             groups: items.div_ceil(THREADS),
         };
-        let arrays = buffers.len();
+        let bound = 0..arrays.buffers.len();
         self.launch(launch, || {
-            let text =
-                map_text::Text { program, style: windows.style, loads: &windows.loads, walk: &windows.walk, arrays };
-            Ok(Source::own(format!("map {name}"), &text.kernel(&stores)?, &[("threads", THREADS as f64)]))
+            let text = windows.text(&code, bound).kernel(&stores)?;
+            Ok(Source::own(code.label("map"), &text, &[("threads", THREADS as f64)]))
         })
     }
 }
 
-/// Chooses how to walk: four elements at once where every window allows it, else the elements of one word.
-fn windows(program: &Program, inputs: &[Input], bindings: &[usize], stores: &[DType]) -> Windows {
-    let whole = Layout::contiguous(&program.shape);
-    let layouts: Vec<&Layout> = std::iter::once(&whole).chain(inputs.iter().map(|input| &input.layout)).collect();
-    let mut walk = Walk::new(&layouts);
-    let own = walk.windows.remove(0).1;
+impl Windows {
+    /// Chooses how to walk, where no `style` is given: four elements at once where every window allows it, else the
+    /// elements of one word. `arrays` are the numbers of the inputs' buffers.
+    pub fn new(code: &Code<'_>, inputs: &[Input], arrays: &[usize], style: Option<Style>) -> Self {
+        let program = code.program;
+        let whole = Layout::contiguous(&program.shape);
+        let made: Vec<(usize, &Layout)> = (0..)
+            .zip(&program.code)
+            .filter_map(|(at, instruction)| match instruction {
+                Instruction::Generate { layout, .. } => Some((at, layout)),
+                _ => None,
+            })
+            .collect();
+        let layouts: Vec<&Layout> = std::iter::once(&whole)
+            .chain(inputs.iter().map(|input| &input.layout))
+            .chain(made.iter().map(|(_, layout)| *layout))
+            .collect();
+        let mut walk = Walk::new(&layouts);
+        walk.windows.remove(0);
 
-    let words = inputs
-        .iter()
-        .map(|input| input.dtype)
-        .chain(stores.iter().copied())
-        .all(|dtype| matches!(dtype, DType::F32 | DType::I32 | DType::U32));
-    let lone_axis = walk.sizes.len() <= 1;
-    let by_four = |size: usize| size.is_multiple_of(4);
-    let vectors = words
-        && program.shape.count() >= 4
-        && (lone_axis || walk.sizes.last().copied().is_some_and(by_four))
-        && walk.windows.iter().all(|(offset, strides)| match strides.split_last() {
-            Some((1, outer)) => by_four(*offset) && outer.iter().all(|stride| stride % 4 == 0),
-            Some((inner, _)) => *inner == 0,
-            None => true,
-        });
-    let style = if vectors {
-        Style::Vectors
-    } else {
-        Style::Words(stores.iter().map(|&dtype| per_word(dtype)).max().unwrap_or(1))
-    };
-    if vectors {
-        // From here on the last axis counts groups of four.
-        if let Some(last) = walk.sizes.last_mut() {
-            *last = last.div_ceil(4);
-        }
-        for (offset, strides) in &mut walk.windows {
-            if strides.last() == Some(&1) {
-                *offset /= 4;
-                let axes = strides.len();
-                strides[..axes - 1].iter_mut().for_each(|stride| *stride /= 4);
+        let style = style.unwrap_or_else(|| {
+            let stores = code.stores();
+            if Self::allow_vectors(program, inputs, &stores, &walk) {
+                Style::Vectors
+            } else {
+                Style::Words(stores.iter().map(|&dtype| per_word(dtype)).max().unwrap_or(1))
             }
+        });
+        let vectors = style == Style::Vectors;
+        if vectors {
+            count_fours(&mut walk, inputs.len());
         }
-    }
-    let loads = inputs
-        .iter()
-        .zip(bindings)
-        .zip(&walk.windows)
-        .map(|((input, &array), (offset, strides))| Load {
-            array,
-            dtype: input.dtype,
-            reach: match strides.last() {
+        let reaches: Vec<Reach> = walk
+            .windows
+            .iter()
+            .zip(&layouts[1..])
+            .map(|((offset, strides), layout)| match strides.last() {
                 _ if strides.iter().all(|&stride| stride == 0) => Reach::Single,
                 // In order from the start: the running index is the place.
-                Some(1) if *offset == 0 && input.layout.is_contiguous() => Reach::Linear,
+                Some(_) if *offset == 0 && layout.is_contiguous() => Reach::Linear,
                 Some(0) if vectors => Reach::Repeated,
                 _ => Reach::Strided,
-            },
-        })
-        .collect();
-    debug_assert_eq!(own.len(), walk.sizes.len());
-    Windows { style, loads, walk }
-}
-
-/// The numbers of a program's constants, in order, with the dtype of their field.
-fn scalars(program: &Program) -> Result<Vec<([u32; 2], DType)>, Problem> {
-    let mut found = Vec::new();
-    for instruction in &program.code {
-        let Instruction::Map { map, dtype, scalars, .. } = instruction else { continue };
-        let scalar = |at: usize| -> Result<Scalar, Problem> {
-            scalars.get(at).copied().ok_or_else(|| Problem::new(ErrorKind::Value, "lacks a scalar"))
-        };
-        match map {
-            Map::Constant => found.push((scalar_words(scalar(0)?, *dtype), *dtype)),
-            Map::Arange => {
-                found.push((scalar_words(scalar(0)?, *dtype), *dtype));
-                found.push((scalar_words(scalar(1)?, *dtype), *dtype));
-            }
-            Map::Random(_) => {
-                for at in 0..2 {
-                    let bits = scalar(at)?.as_bits();
-                    found.push(([bits as u32, 0], DType::U32));
-                    found.push(([(bits >> 32) as u32, 0], DType::U32));
-                }
-            }
-            Map::Row(_) | Map::Where | Map::Cast => {}
+            })
+            .collect();
+        let loads = inputs.iter().zip(arrays).zip(&reaches).map(|((input, &array), &reach)| Load {
+            array,
+            dtype: input.dtype,
+            wide: input.wide,
+            reach,
+        });
+        let made_reaches = reaches[inputs.len()..].iter();
+        Windows {
+            style,
+            loads: loads.collect(),
+            made: made.iter().zip(made_reaches).map(|((at, _), &reach)| (*at, reach)).collect(),
+            walk,
         }
     }
-    Ok(found)
+
+    fn allow_vectors(program: &Program, inputs: &[Input], stores: &[DType], walk: &Walk) -> bool {
+        let mut dtypes = inputs.iter().map(|input| input.dtype).chain(stores.iter().copied());
+        let words = dtypes.all(|dtype| matches!(dtype, DType::F32 | DType::I32 | DType::U32));
+        let by_four = |size: usize| size.is_multiple_of(4);
+        words
+            && program.count() >= 4
+            && (walk.sizes.len() <= 1 || walk.sizes.last().copied().is_some_and(by_four))
+            && walk.windows.iter().enumerate().all(|(window, (offset, strides))| match strides.split_last() {
+                // Positions of generated numbers are no places in memory.
+                Some((1, _)) if window >= inputs.len() => true,
+                Some((1, outer)) => by_four(*offset) && outer.iter().all(|stride| stride % 4 == 0),
+                Some((inner, _)) => *inner == 0,
+                None => true,
+            })
+    }
+
+    /// Everything that the text depends on.
+    pub fn key(&self, mut key: Key, code: &Code<'_>) -> Key {
+        key = key.number(self.style.elements()).number(usize::from(self.style == Style::Vectors));
+        key = key.number(self.walk.sizes.len()).number(self.loads.len());
+        for load in &self.loads {
+            key = key.number(load.array).number(load.dtype as usize).number(usize::from(load.wide));
+            key = key.number(load.reach as usize);
+        }
+        code.key(self.made.iter().fold(key, |key, (_, reach)| key.number(*reach as usize)))
+    }
+
+    pub fn params(&self, params: &mut Params) {
+        self.walk.params(params);
+    }
+
+    pub fn text<'a>(&'a self, code: &'a Code<'a>, arrays: Range<usize>) -> Text<'a> {
+        Text { code, style: self.style, loads: &self.loads, made: &self.made, walk: &self.walk, arrays }
+    }
 }
 
-/// Everything that the text depends on.
-fn key(program: &Program, windows: &Windows, stores: &[DType]) -> Key {
-    let mut key = Key::new("map").number(windows.style.elements()).number(usize::from(windows.style == Style::Vectors));
-    key = key.number(windows.walk.sizes.len()).number(windows.loads.len());
-    for load in &windows.loads {
-        key = key.number(load.array).number(load.dtype as usize).number(load.reach as usize);
+/// Makes the last axis count groups of four. Of the windows, the first `loads` are on arrays of such groups; the others
+/// are positions.
+fn count_fours(walk: &mut Walk, loads: usize) {
+    if let Some(last) = walk.sizes.last_mut() {
+        *last = last.div_ceil(4);
     }
-    key = key.number(program.code.len());
-    for instruction in &program.code {
-        key = match instruction {
-            Instruction::Load(operand, dtype) => key.number(0).number(*operand).number(*dtype as usize),
-            Instruction::Map { map, args, dtype, .. } => {
-                let key = match map {
-                    // Rows are statics: their address is their identity.
-                    Map::Row(row) => key.number(1).number(std::ptr::from_ref(*row).addr()),
-                    Map::Where => key.number(2),
-                    Map::Cast => key.number(3),
-                    Map::Constant => key.number(4),
-                    Map::Arange => key.number(5),
-                    Map::Random(random) => key.number(6).number(*random as usize),
-                };
-                args.iter().fold(key.number(*dtype as usize).number(args.len()), |key, &arg| key.number(arg))
-            }
-        };
+    for (window, (offset, strides)) in walk.windows.iter_mut().enumerate() {
+        let Some((last @ 1, outer)) = strides.split_last_mut() else { continue };
+        if window < loads {
+            *offset /= 4;
+            outer.iter_mut().for_each(|stride| *stride /= 4);
+        } else {
+            *last = 4;
+        }
     }
-    program.stores.iter().zip(stores).fold(key, |key, (&store, &dtype)| key.number(store).number(dtype as usize))
 }

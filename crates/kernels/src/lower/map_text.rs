@@ -1,14 +1,14 @@
 //! The WGSL of an elementwise program.
 
-use super::cast::{cast, load, per_word, register, stored};
+use super::cast::{load, per_word, register, stored, word};
+use super::code::Code;
 use super::walk::Walk;
 use crate::pipelines::file;
 use std::fmt::Write;
-use wgrad_plan::{Instruction, Program};
+use std::ops::Range;
+use wgrad_plan::Instruction;
 use wgrad_tensor::dtype::DType;
-use wgrad_tensor::elementwise::Elementwise;
-use wgrad_tensor::error::{ErrorKind, Problem};
-use wgrad_tensor::op::{Map, Random};
+use wgrad_tensor::error::Problem;
 
 /// What one invocation computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,28 +46,49 @@ pub(crate) enum Reach {
 pub(crate) struct Load {
     pub array: usize,
     pub dtype: DType,
+    pub wide: bool,
     pub reach: Reach,
 }
 
 /// A program with all that its text depends on.
 pub(crate) struct Text<'a> {
-    pub program: &'a Program,
+    pub code: &'a Code<'a>,
     pub style: Style,
     pub loads: &'a [Load],
+    /// How the positions of generated numbers follow the index space, and which instruction makes them.
+    pub made: &'a [(usize, Reach)],
+    /// The windows of `loads`, then those of `made`.
     pub walk: &'a Walk,
-    /// How many input arrays are bound.
-    pub arrays: usize,
+    /// The numbers of the input arrays that are bound.
+    pub arrays: Range<usize>,
 }
 
 impl Text<'_> {
     /// The whole kernel. `stores` are the dtypes of the results.
     pub fn kernel(&self, stores: &[DType]) -> Result<String, Problem> {
-        let frame = wgrad_shaders::fill(file("map")?, "interface", &self.interface(stores));
+        let fields = format!("{}    items: u32,\n    count: u32,\n{}", self.code.fields(), self.walk.fields(""));
+        let uniform = self.arrays.end + stores.len();
+        let interface = format!(
+            "struct Params {{\n{fields}}}\n\n{}@group(0) @binding({uniform}) var<uniform> params: Params;\n",
+            self.bindings(stores)
+        );
+        let frame = wgrad_shaders::fill(file("map")?, "interface", &interface);
         let work = match self.style {
             Style::Vectors => self.vectors(stores),
             Style::Words(elements) => self.words(stores, elements),
         };
-        Ok(wgrad_shaders::fill(&frame, "work", &(self.element(stores)? + &work)))
+        Ok(wgrad_shaders::fill(&frame, "work", &(self.element(stores, "")? + &work)))
+    }
+
+    /// The end of another kernel: `fn finish(index, value)`, which takes one element of its result.
+    pub fn finish(&self, stores: &[DType]) -> Result<String, Problem> {
+        let mut text = self.bindings(stores) + "\n" + &self.element(stores, ", product: Number")?;
+        let _ = writeln!(text, "fn finish(index: u32, value: Number) {{\n{}", self.places("index").trim_end());
+        let _ = writeln!(text, "    let results = element(index, value{});", self.arguments("index"));
+        for (number, &dtype) in stores.iter().enumerate() {
+            let _ = writeln!(text, "    output{number}[index] = {};", word(&format!("results.result{number}"), dtype));
+        }
+        Ok(text + "}\n")
     }
 
     fn vector(&self, dtype: DType) -> String {
@@ -77,123 +98,70 @@ impl Text<'_> {
         }
     }
 
-    fn interface(&self, stores: &[DType]) -> String {
-        let mut text = "struct Params {\n".to_owned();
-        let scalars = self.scalars();
-        // The widest first, so that no gap arises.
-        for (number, dtype) in scalars.iter().enumerate().filter(|(_, dtype)| **dtype == DType::F64) {
-            let _ = writeln!(text, "    scalar{number}: {},", stored(*dtype));
-        }
-        for (number, dtype) in scalars.iter().enumerate().filter(|(_, dtype)| **dtype != DType::F64) {
-            let _ = writeln!(text, "    scalar{number}: {},", stored(*dtype));
-        }
-        let _ = writeln!(text, "    items: u32,\n    count: u32,\n{}}}\n", self.walk.fields(""));
-        for array in 0..self.arrays {
+    fn bindings(&self, stores: &[DType]) -> String {
+        let mut text = String::new();
+        for array in self.arrays.clone() {
             // Operands on one buffer have one dtype.
             let dtype = self.loads.iter().find(|load| load.array == array).map_or(DType::U32, |load| load.dtype);
             let element = self.vector(dtype);
             let _ = writeln!(text, "@group(0) @binding({array}) var<storage, read> input{array}: array<{element}>;");
         }
         for (number, &dtype) in stores.iter().enumerate() {
-            let (binding, element) = (self.arrays + number, self.vector(dtype));
+            let (binding, element) = (self.arrays.end + number, self.vector(dtype));
             let _ = writeln!(
                 text,
                 "@group(0) @binding({binding}) var<storage, read_write> output{number}: array<{element}>;"
             );
         }
-        let _ = writeln!(text, "@group(0) @binding({}) var<uniform> params: Params;", self.arrays + stores.len());
         text
     }
 
-    /// The dtypes of the scalars' fields, in the order of `map::scalars`.
-    fn scalars(&self) -> Vec<DType> {
-        let mut found = Vec::new();
-        for instruction in &self.program.code {
-            if let Instruction::Map { map, dtype, .. } = instruction {
-                match map {
-                    Map::Constant => found.push(*dtype),
-                    Map::Arange => found.extend([*dtype; 2]),
-                    Map::Random(_) => found.extend([DType::U32; 4]),
-                    Map::Row(_) | Map::Where | Map::Cast => {}
-                }
-            }
-        }
-        found
-    }
-
     /// `struct Results` and `fn element(..) -> Results`, the program for one element.
-    fn element(&self, stores: &[DType]) -> Result<String, Problem> {
+    fn element(&self, stores: &[DType], given: &str) -> Result<String, Problem> {
         let mut text = "struct Results {\n".to_owned();
         for (number, &dtype) in stores.iter().enumerate() {
             let _ = writeln!(text, "    result{number}: {},", register(dtype));
         }
-        let arguments: Vec<String> = std::iter::once("index: u32".to_owned())
-            .chain(self.loads.iter().enumerate().map(|(i, load)| format!("x{i}: {}", register(load.dtype))))
-            .collect();
-        let _ = writeln!(text, "}}\n\nfn element({}) -> Results {{", arguments.join(", "));
-        let mut scalar = 0;
-        for (number, instruction) in self.program.code.iter().enumerate() {
-            let value = self.value(instruction, &mut scalar)?;
-            let _ = writeln!(text, "    let r{number} = {value};");
+        let _ = write!(text, "}}\n\nfn element(index: u32{given}");
+        for (number, load) in self.loads.iter().enumerate() {
+            let _ = write!(text, ", x{number}: {}", register(load.dtype));
         }
-        let results: Vec<String> = self.program.stores.iter().map(|store| format!("r{store}")).collect();
+        for (at, _) in self.positions() {
+            let _ = write!(text, ", p{at}: u32");
+        }
+        text.push_str(") -> Results {\n");
+        let source = |at: usize| match &self.code.program.code[at] {
+            Instruction::Load(operand, _) => format!("x{operand}"),
+            Instruction::Product(_) => "product".to_owned(),
+            _ if self.positions().any(|(made, _)| made == at) => format!("p{at}"),
+            _ => "index".to_owned(),
+        };
+        for at in 0..self.code.program.code.len() {
+            let _ = write!(text, "    {}", self.code.define(at, &source)?);
+        }
+        let results: Vec<String> = self.code.program.stores.iter().map(|store| format!("r{store}")).collect();
         let _ = writeln!(text, "    return Results({});\n}}\n", results.join(", "));
         Ok(text)
     }
 
-    fn value(&self, instruction: &Instruction, scalar: &mut usize) -> Result<String, Problem> {
-        let Instruction::Map { map, args, dtype, .. } = instruction else {
-            let Instruction::Load(operand, _) = instruction else { return Ok(String::new()) };
-            return Ok(format!("x{operand}"));
-        };
-        let lacking = || Problem::new(ErrorKind::Value, "lacks an argument");
-        let arg = |at: usize| args.get(at).map(|register| format!("r{register}")).ok_or_else(lacking);
-        let arg_dtype = |at: usize| -> Result<DType, Problem> {
-            let register = args.get(at).and_then(|&register| self.program.code.get(register));
-            register.map(Instruction::dtype).ok_or_else(lacking)
-        };
-        let mut next = || {
-            *scalar += 1;
-            format!("params.scalar{}", *scalar - 1)
-        };
-        Ok(match map {
-            Map::Row(row) => {
-                let from = arg_dtype(0)?;
-                let names: Vec<String> = (0..row.arity).map(arg).collect::<Result<_, _>>()?;
-                row_value(row, from, &names)?
-            }
-            Map::Where => format!("select({}, {}, {})", arg(2)?, arg(1)?, arg(0)?),
-            Map::Cast => cast(&arg(0)?, arg_dtype(0)?, *dtype),
-            Map::Constant if *dtype == DType::Bool => format!("({} != 0u)", next()),
-            Map::Constant => next(),
-            Map::Arange => {
-                let (start, step) = (next(), next());
-                format!("{start} + {step} * {}", cast("index", DType::U32, *dtype))
-            }
-            Map::Random(random) => {
-                let [seed_low, seed_high, low, high] = [next(), next(), next(), next()];
-                let words = format!("philox(vec4<u32>(index, 0u, {low}, {high}), vec2<u32>({seed_low}, {seed_high}))");
-                match (random, dtype) {
-                    (Random::Bits, _) => format!("{words}.x"),
-                    (Random::Uniform, DType::F64) => format!("random_uniform_f64({words})"),
-                    (Random::Uniform, _) => format!("random_uniform({words})"),
-                    (Random::Normal, DType::F64) => {
-                        return Err(Problem::new(ErrorKind::Unsupported, "is not made in f64 on a GPU; cast from f32"));
-                    }
-                    (Random::Normal, _) => format!("random_normal({words})"),
-                }
-            }
-        })
+    /// The generated numbers whose position is not the running index: the instruction, and the window.
+    fn positions(&self) -> impl Iterator<Item = (usize, usize)> {
+        let windows = self.made.iter().zip(self.loads.len()..);
+        windows.filter(|((_, reach), _)| *reach != Reach::Linear).map(|(&(at, _), window)| (at, window))
+    }
+
+    fn reach(&self, window: usize) -> Reach {
+        match window.checked_sub(self.loads.len()) {
+            None => self.loads[window].reach,
+            Some(made) => self.made[made].1,
+        }
     }
 
     /// Statements that find each strided window's place at `item`.
     fn places(&self, index: &str) -> String {
-        let places: Vec<String> = self
-            .loads
-            .iter()
-            .enumerate()
-            .filter(|(_, load)| matches!(load.reach, Reach::Strided | Reach::Repeated))
-            .map(|(number, _)| format!("    let at{number} = {};\n", self.walk.place("", number)))
+        let places: Vec<String> = (0..self.walk.windows.len())
+            .filter(|&window| matches!(self.reach(window), Reach::Strided | Reach::Repeated))
+            .map(|window| format!("    let at{window} = {};\n", self.walk.place("", window)))
             .collect();
         if places.is_empty() {
             return String::new();
@@ -201,6 +169,23 @@ impl Text<'_> {
         let decode = self.walk.decode("");
         let named = if index == "index" { String::new() } else { format!("    let index = {index};\n") };
         named + &decode + &places.concat()
+    }
+
+    /// What `element` takes at one place, one element after the other.
+    fn arguments(&self, index: &str) -> String {
+        let place = |window: usize| match self.reach(window) {
+            Reach::Linear => index.to_owned(),
+            Reach::Single => format!("params.offset{window}"),
+            Reach::Strided | Reach::Repeated => format!("at{window}"),
+        };
+        let mut text = String::new();
+        for (number, Load { array, dtype, wide, .. }) in self.loads.iter().enumerate() {
+            let _ = write!(text, ", {}", load(&format!("input{array}"), &place(number), *dtype, *wide));
+        }
+        for (_, window) in self.positions() {
+            let _ = write!(text, ", {}", place(window));
+        }
+        text
     }
 
     fn vectors(&self, stores: &[DType]) -> String {
@@ -227,6 +212,13 @@ impl Text<'_> {
                     Reach::Repeated | Reach::Single => write!(arguments, ", v{number}"),
                 };
             }
+            for (_, window) in self.positions() {
+                let _ = match self.reach(window) {
+                    Reach::Strided => write!(arguments, ", at{window} + {lane}u"),
+                    Reach::Single => write!(arguments, ", params.offset{window}"),
+                    Reach::Linear | Reach::Repeated => write!(arguments, ", at{window}"),
+                };
+            }
             let _ = writeln!(text, "    let e{lane} = element({arguments});");
         }
         for (number, &dtype) in stores.iter().enumerate() {
@@ -238,16 +230,7 @@ impl Text<'_> {
 
     fn words(&self, stores: &[DType], elements: usize) -> String {
         let mut text = "fn at(index: u32) -> Results {\n".to_owned() + &self.places("index");
-        let mut arguments = "index".to_owned();
-        for (number, Load { array, dtype, reach }) in self.loads.iter().enumerate() {
-            let place = match reach {
-                Reach::Linear => "index".to_owned(),
-                Reach::Single => format!("params.offset{number}"),
-                Reach::Strided | Reach::Repeated => format!("at{number}"),
-            };
-            let _ = write!(arguments, ", {}", load(&format!("input{array}"), &place, *dtype));
-        }
-        let _ = writeln!(text, "    return element({arguments});\n}}\n\nfn compute(item: u32) {{");
+        let _ = writeln!(text, "    return element(index{});\n}}\n\nfn compute(item: u32) {{", self.arguments("index"));
         for lane in 0..elements {
             // Beyond the end the last element is computed again; it lands in the padding.
             let index = match elements {
@@ -265,10 +248,7 @@ impl Text<'_> {
 
 /// Writes the results of `elements` consecutive elements.
 fn store(text: &mut String, number: usize, dtype: DType, elements: usize) {
-    let bits = |lane: usize| match dtype {
-        DType::Bool => format!("select(0u, 1u, e{lane}.result{number})"),
-        _ => format!("e{lane}.result{number}"),
-    };
+    let bits = |lane: usize| word(&format!("e{lane}.result{number}"), dtype);
     let per_word = per_word(dtype);
     if per_word == 1 {
         for lane in 0..elements {
@@ -297,27 +277,4 @@ fn store(text: &mut String, number: usize, dtype: DType, elements: usize) {
             ),
         };
     }
-}
-
-/// A row's expression with its arguments in place.
-fn row_value(row: &Elementwise, dtype: DType, args: &[String]) -> Result<String, Problem> {
-    if !row.dtypes.contains(&dtype) || (dtype == DType::F64 && !row.wgsl_f64) {
-        let message = format!("{} is not computed in {dtype} on a GPU; use f32, or the CPU", row.name);
-        return Err(Problem::new(ErrorKind::Unsupported, message));
-    }
-    let whole = if dtype.is_float() { None } else { row.wgsl_integer };
-    let pattern = whole.unwrap_or(row.wgsl).replace("TYPE", dtype.name());
-    let mut text = String::with_capacity(pattern.len() + 8);
-    let mut word = String::new();
-    for c in pattern.chars().chain(std::iter::once(' ')) {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            word.push(c);
-            continue;
-        }
-        let place = ["x", "y", "z"].iter().position(|name| *name == word);
-        text.push_str(place.and_then(|place| args.get(place)).unwrap_or(&word));
-        word.clear();
-        text.push(c);
-    }
-    Ok(text.trim_end().to_owned())
 }

@@ -1,13 +1,18 @@
 //! From a plan's steps to dispatches.
 
 mod cast;
+mod code;
 mod contract;
 mod custom;
 mod extreme;
+mod finish;
+mod levels;
 mod map;
 mod map_text;
 mod moves;
-mod reduce;
+mod part;
+mod row_text;
+mod rows;
 mod scatter;
 mod walk;
 
@@ -17,13 +22,15 @@ use crate::journal::{Check, Verdict, device_error};
 use crate::memory::{Block, GpuBuffer, Use};
 use crate::params::Params;
 use crate::pipelines::{Interface, Key, Source};
+use finish::Finish;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use wgrad_plan::{Instruction, Operand, Plan, Program, Step, ValueId, Work};
+use wgrad_plan::{Given, Instruction, Operand, Plan, Program, Step, ValueId, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{ErrorKind, Problem, Result};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Compute, Meta};
+use wgrad_tensor::shape::Shape;
 
 /// Invocations of a workgroup in kernels where each works alone.
 pub(crate) const THREADS: usize = 64;
@@ -36,6 +43,7 @@ pub(crate) const TURNS: usize = 32_768;
 pub(crate) struct Lowering<'a> {
     pub engine: &'a Arc<Engine>,
     plan: &'a Plan,
+    given: &'a Given<'a>,
     values: Vec<Option<Arc<GpuBuffer>>>,
     verdict: Arc<Verdict>,
     dispatches: Vec<Dispatch>,
@@ -53,6 +61,8 @@ pub(crate) struct Input {
     pub buffer: Arc<GpuBuffer>,
     pub dtype: DType,
     pub layout: Layout,
+    /// Whether a dtype narrower than a word has a word for each element here.
+    pub wide: bool,
 }
 
 /// One kernel to start.
@@ -69,6 +79,7 @@ impl<'a> Lowering<'a> {
     pub fn new(
         engine: &'a Arc<Engine>,
         plan: &'a Plan,
+        given: &'a Given<'a>,
         inputs: &[Arc<GpuBuffer>],
         verdict: Arc<Verdict>,
     ) -> Result<Self> {
@@ -84,6 +95,7 @@ impl<'a> Lowering<'a> {
         Ok(Lowering {
             engine,
             plan,
+            given,
             values,
             verdict,
             dispatches: Vec::new(),
@@ -102,8 +114,22 @@ impl<'a> Lowering<'a> {
             outputs.push(self.allocate(meta.bytes())?);
         }
         match &step.work {
-            Work::Map(program) => self.map(program, &inputs, &outputs, &self.metas(step)?, &step.origin.op)?,
-            Work::Op(op, scalars) => self.op(step, op.compute(), scalars, &inputs, &outputs)?,
+            Work::Program(program) if combines(program) => self.rows(step, program, &inputs, &outputs)?,
+            Work::Program(program) => self.map(program, &inputs, &outputs)?,
+            Work::Op { op, scalars, then } => {
+                let scalars = self.given.scalars(scalars);
+                match then {
+                    None => self.op(step, op.compute(), scalars, &inputs, &outputs)?,
+                    Some(then) => {
+                        let metas: Vec<Meta> =
+                            inputs.iter().take(2).map(|input| Meta::new(&input.layout.shape, input.dtype)).collect();
+                        let whole = op.infer(&metas)?.into_iter().next();
+                        let shape = whole.ok_or_else(|| unfit(&op.compute(), inputs.len()))?.shape;
+                        let then = numbered_after(then, 2);
+                        self.op_then(step, op.compute(), (&then, shape), &inputs, &outputs)?;
+                    }
+                }
+            }
         }
         for (&value, buffer) in step.results.iter().zip(outputs) {
             if let Some(place) = self.values.get_mut(value) {
@@ -132,19 +158,14 @@ impl<'a> Lowering<'a> {
             _ => inputs.iter().map(|input| self.contiguous(input)).collect::<Result<_, _>>()?,
         };
         match (compute, inputs.as_slice(), outputs, metas.as_slice()) {
-            (Compute::Reduce(reduction, axes), [input], [output], [_]) => self.reduce(reduction, axes, input, output),
             (Compute::Extreme(extreme, axes), [input], [value, position], _) => {
                 self.extreme(extreme, axes, input, value, position)
             }
-            (Compute::Matmul, [left, right], [output], [meta]) => self.matmul(left, right, output, meta),
-            (Compute::Conv2d(window), [input, weight], [output], [meta]) => {
-                self.conv2d(window, input, weight, output, meta)
-            }
-            (Compute::Conv2dInput(window), [grad, weight], [output], [meta]) => {
-                self.conv2d_input(window, grad, weight, output, meta)
-            }
-            (Compute::Conv2dWeight(window), [grad, input], [output], [meta]) => {
-                self.conv2d_weight(window, grad, input, output, meta)
+            (Compute::Matmul | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_), ..) => {
+                let [meta] = metas.as_slice() else { return Err(unfit(&compute, inputs.len())) };
+                let code = vec![Instruction::Product(meta.dtype)];
+                let then = Program { shape: meta.shape.clone(), row_axes: 0, code, stores: vec![0] };
+                self.op_then(step, compute, (&then, meta.shape.clone()), &inputs, outputs)
             }
             (Compute::Pad(before), [input], [output], [meta]) => {
                 let value = scalars.first().copied().unwrap_or(Scalar::Int(0));
@@ -159,10 +180,32 @@ impl<'a> Lowering<'a> {
             }
             (Compute::Cat(axis), inputs, [output], [meta]) => self.cat(axis, inputs, output, meta),
             (Compute::Custom(custom), inputs, outputs, metas) => self.custom(custom, scalars, inputs, outputs, metas),
-            (other, ..) => Err(Problem::new(
-                ErrorKind::Unsupported,
-                format!("{other:?} of {} inputs is no step that a GPU runs", inputs.len()),
-            )),
+            (other, ..) => Err(unfit(&other, inputs.len())),
+        }
+    }
+
+    /// A matrix product or a convolution of the first two inputs, and what becomes of each element of its result.
+    fn op_then(
+        &mut self,
+        step: &Step,
+        compute: Compute<'_>,
+        (then, shape): (&Program, Shape),
+        inputs: &[Input],
+        outputs: &[Arc<GpuBuffer>],
+    ) -> Result<(), Problem> {
+        let Some(([first, second], others)) = inputs.split_first_chunk() else {
+            return Err(unfit(&compute, inputs.len()));
+        };
+        let finish = Finish { step, program: then, shape, inputs: others, outputs };
+        if let Compute::Matmul = compute {
+            return self.matmul(first, second, &finish);
+        }
+        let (first, second) = (self.contiguous(first)?, self.contiguous(second)?);
+        match compute {
+            Compute::Conv2d(window) => self.conv2d(window, &first, &second, &finish),
+            Compute::Conv2dInput(window) => self.conv2d_input(window, &first, &second, &finish),
+            Compute::Conv2dWeight(window) => self.conv2d_weight(window, &first, &second, &finish),
+            other => Err(unfit(&other, inputs.len())),
         }
     }
 
@@ -235,19 +278,20 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Reserves the two status words of an index op: whether there was a bad index, and the largest one. The buffer
-    /// has room for every step of the plan.
+    /// Reserves the two status words of an index op or a pick: whether there was a bad index, and the largest one. The
+    /// buffer has room for all of the plan's.
     fn check(&mut self, step: &Step, size: usize, dtype: DType) -> Result<(wgpu::Buffer, u32), Problem> {
         let slot = self.checks.len() as u32 * 2;
         let raw = match &self.status {
             Some(block) => block.raw().clone(),
             None => {
-                let block = self.engine.memory.allocate(Use::Status, self.plan.steps.len() * 8);
+                let checks: usize = self.plan.steps.iter().map(checks).sum();
+                let block = self.engine.memory.allocate(Use::Status, checks * 8);
                 let block = block.map_err(|error| Problem::new(error.kind(), error.message().to_owned()))?;
                 self.status.insert(block).raw().clone()
             }
         };
-        self.checks.push(Check { slot, origin: step.origin.clone(), size, dtype });
+        self.checks.push(Check { slot, origin: (self.given.origin)(step), size, dtype });
         Ok((raw, slot))
     }
 
@@ -258,17 +302,17 @@ impl<'a> Lowering<'a> {
         }
         let shape = input.layout.shape.clone();
         let buffer = self.allocate(shape.count() * input.dtype.size())?;
-        let copy = Program { shape: shape.clone(), code: vec![Instruction::Load(0, input.dtype)], stores: vec![0] };
-        let meta = Meta::new(&shape, input.dtype);
-        self.map(&copy, std::slice::from_ref(input), std::slice::from_ref(&buffer), &[meta], "copy")?;
-        Ok(Input { buffer, dtype: input.dtype, layout: Layout::contiguous(&shape) })
+        let code = vec![Instruction::Load(0, input.dtype)];
+        let copy = Program { shape: shape.clone(), row_axes: 0, code, stores: vec![0] };
+        self.map(&copy, std::slice::from_ref(input), std::slice::from_ref(&buffer))?;
+        Ok(Input { buffer, dtype: input.dtype, layout: Layout::contiguous(&shape), wide: false })
     }
 
     fn input(&self, operand: &Operand) -> Result<Input, Problem> {
         let buffer = self.values.get(operand.value).cloned().flatten().ok_or_else(|| {
             Problem::new(ErrorKind::Value, format!("value {} of the plan is used before it is there", operand.value))
         })?;
-        Ok(Input { buffer, dtype: operand.dtype, layout: operand.layout.clone() })
+        Ok(Input { buffer, dtype: operand.dtype, layout: operand.window(self.given), wide: false })
     }
 
     fn meta(&self, value: ValueId) -> Result<&'a Meta, Problem> {
@@ -297,4 +341,35 @@ impl<'a> Lowering<'a> {
             _ => Err(Problem::new(ErrorKind::Unsupported, format!("has no GPU kernel for {dtype}; cast to f32 first"))),
         }
     }
+}
+
+/// Whether a program has rows; a reduction over no axes has rows of one place.
+fn combines(program: &Program) -> bool {
+    let combines = |instruction: &Instruction| matches!(instruction, Instruction::Reduce(..) | Instruction::Pick(_));
+    program.row_axes > 0 || program.code.iter().any(combines)
+}
+
+/// How many checks a step may need.
+fn checks(step: &Step) -> usize {
+    match &step.work {
+        Work::Program(program) => {
+            program.code.iter().filter(|instruction| matches!(instruction, Instruction::Pick(_))).count()
+        }
+        Work::Op { .. } => 1,
+    }
+}
+
+/// A program that numbers its loads without the first operands, which are the op's.
+fn numbered_after(program: &Program, first: usize) -> Program {
+    let mut program = program.clone();
+    for instruction in &mut program.code {
+        if let Instruction::Load(operand, _) = instruction {
+            *operand = operand.saturating_sub(first);
+        }
+    }
+    program
+}
+
+fn unfit(compute: &Compute<'_>, inputs: usize) -> Problem {
+    Problem::new(ErrorKind::Unsupported, format!("{compute:?} of {inputs} inputs is no step that a GPU runs"))
 }

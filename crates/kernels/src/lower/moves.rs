@@ -94,7 +94,7 @@ impl Lowering<'_> {
             let meta = Meta::new(meta.shape.with(axis, size), meta.dtype);
             let buffer = self.allocate(meta.bytes())?;
             self.cat_once(axis, chunk, &buffer, &meta)?;
-            pieces.push(Input { buffer, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape) });
+            pieces.push(Input { buffer, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape), wide: false });
         }
         self.cat(axis, &pieces, output, meta)
     }

@@ -3,16 +3,19 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
+pub mod reference;
+
 use std::hash::{BuildHasher, RandomState};
 use std::panic::Location;
 use std::sync::OnceLock;
 use wgrad_kernels::{Choice, Gpu, Tuning, adapters};
-use wgrad_plan::{Backend, Instruction, Operand, Origin, Plan, Program, Step, ValueId, Work};
+use wgrad_plan::{Backend, Given, Instruction, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Work};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::{Problem, Result};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::ops::table::ROWS;
 use wgrad_tensor::shape::Shape;
 
 /// Every adapter that opens. A system without one says so.
@@ -67,7 +70,6 @@ impl Dice {
 /// An op that is what its fields say.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub enum TestOp {
-    Reduce(Reduction, Vec<usize>),
     Extreme(Extreme, Vec<usize>),
     Matmul,
     Conv2d(Window2d),
@@ -78,18 +80,22 @@ pub enum TestOp {
     Gather(usize),
     ScatterAdd(usize),
     Cat(usize),
+    /// Another one that knows the shape of what it gives.
+    Giving(Box<TestOp>, Shape),
 }
 
 impl Op for TestOp {
     fn name(&self) -> std::borrow::Cow<'static, str> {
         "test".into()
     }
-    fn infer(&self, _: &[Meta]) -> Result<Vec<Meta>, Problem> {
-        Ok(Vec::new())
+    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+        match self {
+            TestOp::Giving(_, shape) => Ok(vec![Meta::new(shape, inputs[0].dtype)]),
+            _ => Ok(Vec::new()),
+        }
     }
     fn compute(&self) -> Compute<'_> {
         match self {
-            TestOp::Reduce(reduction, axes) => Compute::Reduce(*reduction, axes),
             TestOp::Extreme(extreme, axes) => Compute::Extreme(*extreme, axes),
             TestOp::Matmul => Compute::Matmul,
             TestOp::Conv2d(window) => Compute::Conv2d(window),
@@ -100,59 +106,133 @@ impl Op for TestOp {
             TestOp::Gather(axis) => Compute::Gather(*axis),
             TestOp::ScatterAdd(axis) => Compute::ScatterAdd(*axis),
             TestOp::Cat(axis) => Compute::Cat(*axis),
+            TestOp::Giving(op, _) => op.compute(),
         }
     }
 }
 
-/// A plan in the making.
+/// A plan in the making, and the numbers that it is given.
 #[derive(Default)]
-pub struct Build(pub Plan);
+pub struct Build {
+    pub plan: Plan,
+    pub scalars: Vec<Scalar>,
+    lines: Vec<&'static Location<'static>>,
+}
 
 impl Build {
     pub fn value(&mut self, shape: &[usize], dtype: DType) -> ValueId {
-        self.0.values.push(Meta::new(shape, dtype));
-        self.0.values.len() - 1
+        self.plan.values.push(Meta::new(shape, dtype));
+        self.plan.values.len() - 1
     }
     pub fn input(&mut self, shape: &[usize], dtype: DType) -> Operand {
         let value = self.value(shape, dtype);
-        self.0.inputs.push(value);
+        self.plan.inputs.push(value);
         self.whole(value)
     }
     pub fn whole(&self, value: ValueId) -> Operand {
-        let meta = &self.0.values[value];
-        Operand { value, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape) }
+        let meta = &self.plan.values[value];
+        Operand { value, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape), starts: Vec::new() }
+    }
+    fn numbers(&mut self, scalars: &[Scalar]) -> ScalarRange {
+        let start = self.scalars.len();
+        self.scalars.extend(scalars);
+        start..self.scalars.len()
+    }
+    pub fn compute(&mut self, map: Map, args: &[usize], dtype: DType, scalars: &[Scalar]) -> Instruction {
+        let scalars = self.numbers(scalars);
+        Instruction::Map { map, args: args.to_vec(), dtype, scalars }
+    }
+    /// The row of the table with this name.
+    pub fn row(&mut self, name: &str, args: &[usize], dtype: DType) -> Instruction {
+        let row = ROWS.iter().find(|row| row.name == name).unwrap();
+        self.compute(Map::Row(row), args, dtype, &[])
+    }
+    pub fn constant(&mut self, value: f64) -> Instruction {
+        self.compute(Map::Constant, &[], DType::F32, &[Scalar::Float(value)])
+    }
+    pub fn generate(&mut self, map: Map, layout: Layout, dtype: DType, scalars: &[Scalar]) -> Instruction {
+        let scalars = self.numbers(scalars);
+        Instruction::Generate { map, layout, dtype, scalars }
     }
     #[track_caller]
     pub fn step(&mut self, work: Work, operands: Vec<Operand>, results: Vec<ValueId>) {
-        let origin = Origin { op: "test".into(), inputs: Vec::new(), location: Location::caller(), scope: None };
-        self.0.steps.push(Step { work, operands, results, frees: Vec::new(), origin });
+        self.plan.outputs.extend(&results);
+        self.plan.steps.push(Step { work, operands, results, frees: Vec::new(), calls: vec![self.lines.len()] });
+        self.lines.push(Location::caller());
     }
     #[track_caller]
-    pub fn op(&mut self, op: TestOp, operands: Vec<Operand>, shape: &[usize], dtype: DType) -> ValueId {
-        self.op_with(op, Vec::new(), operands, shape, dtype)
+    pub fn op(&mut self, op: TestOp, operands: Vec<Operand>, shape: &[usize], dtype: DType) {
+        self.op_with(op, &[], operands, shape, dtype);
     }
     #[track_caller]
-    pub fn op_with(
+    pub fn op_with(&mut self, op: TestOp, scalars: &[Scalar], operands: Vec<Operand>, shape: &[usize], dtype: DType) {
+        let result = self.value(shape, dtype);
+        let scalars = self.numbers(scalars);
+        self.step(Work::Op { op: shared(op), scalars, then: None }, operands, vec![result]);
+    }
+    /// An op with a program after it, one result for each of `stores`.
+    #[track_caller]
+    pub fn op_then(
         &mut self,
         op: TestOp,
-        scalars: Vec<Scalar>,
-        operands: Vec<Operand>,
         shape: &[usize],
-        dtype: DType,
-    ) -> ValueId {
-        let result = self.value(shape, dtype);
-        self.step(Work::Op(OpRef::Shared(std::sync::Arc::new(op)), scalars), operands, vec![result]);
-        self.0.outputs.push(result);
-        result
+        code: Vec<Instruction>,
+        stores: &[usize],
+        operands: Vec<Operand>,
+    ) {
+        let program = Program { shape: Shape::from(shape), row_axes: 0, code, stores: stores.to_vec() };
+        let results = self.results(&program, &vec![false; program.code.len()]);
+        let op = shared(TestOp::Giving(Box::new(op), program.shape.clone()));
+        self.step(Work::Op { op, scalars: 0..0, then: Some(program) }, operands, results);
     }
     /// A program over `operands`, one result for each of `stores`.
     #[track_caller]
     pub fn map(&mut self, shape: &[usize], code: Vec<Instruction>, stores: &[usize], operands: Vec<Operand>) {
-        let results: Vec<ValueId> = stores.iter().map(|&store| self.value(shape, code[store].dtype())).collect();
-        self.0.outputs.extend(&results);
-        let program = Program { shape: Shape::from(shape), code, stores: stores.to_vec() };
-        self.step(Work::Map(program), operands, results);
+        self.rows(shape, 0, code, stores, operands);
     }
+    /// The same with the last `row_axes` axes for a row.
+    #[track_caller]
+    pub fn rows(
+        &mut self,
+        shape: &[usize],
+        row_axes: usize,
+        code: Vec<Instruction>,
+        stores: &[usize],
+        operands: Vec<Operand>,
+    ) {
+        let program = Program { shape: Shape::from(shape), row_axes, code, stores: stores.to_vec() };
+        let results = self.results(&program, &program.per_row(&operands));
+        self.step(Work::Program(program), operands, results);
+    }
+    fn results(&mut self, program: &Program, per_row: &[bool]) -> Vec<ValueId> {
+        let dtypes = program.dtypes();
+        let result = |&store: &usize| {
+            let axes = program.shape.len() - if per_row[store] { program.row_axes } else { 0 };
+            self.value(&program.shape[..axes], dtypes[store])
+        };
+        program.stores.iter().map(result).collect()
+    }
+    /// A reduction over any axes of a window.
+    #[track_caller]
+    pub fn reduce(&mut self, reduction: Reduction, axes: &[usize], x: Operand) {
+        let rank = x.layout.shape.len();
+        let order: Vec<usize> = (0..rank).filter(|axis| !axes.contains(axis)).chain(axes.iter().copied()).collect();
+        let x = permuted(&x, &order);
+        let (shape, dtype) = (x.layout.shape.to_vec(), x.dtype);
+        let code = vec![Instruction::Load(0, dtype), Instruction::Reduce(reduction, 0)];
+        self.rows(&shape, axes.len(), code, &[1], vec![x]);
+    }
+    pub fn run(&self, gpu: &Gpu, inputs: &[Buffer]) -> Result<Vec<Buffer>> {
+        let origin = |step: &Step| {
+            let location = self.lines[step.calls[0]];
+            Origin { op: "test".into(), inputs: Vec::new(), location, scope: None }
+        };
+        gpu.run(&self.plan, &Given { inputs, scalars: &self.scalars, origin: &origin, watch: None })
+    }
+}
+
+fn shared(op: TestOp) -> OpRef {
+    OpRef::Shared(std::sync::Arc::new(op))
 }
 
 pub fn window(operand: &Operand, shape: &[usize], strides: &[isize], offset: usize) -> Operand {
@@ -160,8 +240,11 @@ pub fn window(operand: &Operand, shape: &[usize], strides: &[isize], offset: usi
     Operand { layout, ..operand.clone() }
 }
 
-pub fn compute(map: Map, args: &[usize], dtype: DType, scalars: &[Scalar]) -> Instruction {
-    Instruction::Map { map, args: args.to_vec(), dtype, scalars: scalars.to_vec() }
+pub fn permuted(operand: &Operand, order: &[usize]) -> Operand {
+    let layout = &operand.layout;
+    let shape: Vec<usize> = order.iter().map(|&axis| layout.shape[axis]).collect();
+    let strides: Vec<isize> = order.iter().map(|&axis| layout.strides[axis]).collect();
+    window(operand, &shape, &strides, layout.offset)
 }
 
 pub fn upload<T: Element>(gpu: &Gpu, values: &[T]) -> Buffer {
@@ -174,7 +257,7 @@ pub fn read<T: Element>(gpu: &Gpu, buffer: &Buffer) -> Result<Vec<T>> {
 
 /// Uploads, runs, and reads the first output.
 pub fn run<T: Element>(gpu: &Gpu, build: &Build, inputs: &[Buffer]) -> Vec<T> {
-    let outputs = gpu.run(&build.0, inputs).unwrap();
+    let outputs = build.run(gpu, inputs).unwrap();
     read(gpu, &outputs[0]).unwrap()
 }
 

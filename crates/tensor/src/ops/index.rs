@@ -45,7 +45,16 @@ impl Op for Gather {
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
         let ([source, index], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        Ok(vec![Some(source.zeros_like().scatter_add(self.0 as isize, index, g)), None])
+        let (Ok(shape), Ok(index_meta)) = (source.try_shape(), index.meta()) else { return Ok(vec![None, None]) };
+        let axis = self.0;
+        // One element of each row: elementwise work, which other work takes in.
+        if index_meta.shape == shape.with(axis, 1) {
+            let mut sizes = vec![1; shape.len()];
+            sizes[axis] = shape[axis];
+            let positions = Tensor::arange(shape[axis], index_meta.dtype, source.device()).reshape(sizes);
+            return Ok(vec![Some(positions.eq(index).where_(g, 0.0)), None]);
+        }
+        Ok(vec![Some(source.zeros_like().scatter_add(axis as isize, index, g)), None])
     }
 }
 

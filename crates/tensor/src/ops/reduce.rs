@@ -189,6 +189,12 @@ impl Tensor {
         self.reduce_axes("min", Reduction::Min, axes.into(), false)
     }
 
+    /// [`Tensor::min`], with the axes kept as size 1.
+    #[track_caller]
+    pub fn min_keepdim(&self, axes: impl Into<Axes>) -> Tensor {
+        self.reduce_axes("min", Reduction::Min, axes.into(), true)
+    }
+
     /// The mean over `axes`. PyTorch: `torch.mean`.
     #[track_caller]
     pub fn mean(&self, axes: impl Into<Axes>) -> Tensor {

@@ -1,8 +1,11 @@
 //! What comes from no input: constants, ranges and random numbers.
 
-use super::program::unsupported;
+use super::unsupported;
+use super::window::Window;
 use crate::simd::{Kernel, vectorised};
 use bytemuck::Pod;
+use std::mem::take;
+use std::ops::Range;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::op::Random;
@@ -10,17 +13,23 @@ use wgrad_tensor::random::{normal_f32, normal_f64, philox, uniform_f32, uniform_
 
 /// Repeats an element's bytes.
 pub fn splat(element: &[u8], out: &mut [u8]) {
-    match *element {
-        [byte] => out.fill(byte),
-        _ => out.chunks_exact_mut(element.len().max(1)).for_each(|out| out.copy_from_slice(element)),
+    fn fill<T: Pod>(element: &[u8], out: &mut [u8]) {
+        let out: &mut [T] = bytemuck::try_cast_slice_mut(out).unwrap_or_default();
+        out.fill(bytemuck::try_pod_read_unaligned(element).unwrap_or(T::zeroed()));
+    }
+    match element.len() {
+        1 => fill::<u8>(element, out),
+        2 => fill::<u16>(element, out),
+        4 => fill::<u32>(element, out),
+        _ => fill::<u64>(element, out),
     }
 }
 
-/// What makes elements from their row-major positions.
+/// What makes elements from their positions.
 #[derive(Clone, Copy, Debug)]
 pub struct Generator {
     scalars: [Scalar; 2],
-    fill: fn([Scalar; 2], u64, &mut [u8]),
+    fill: fn([Scalar; 2], u64, u64, &mut [u8]),
 }
 
 impl Generator {
@@ -49,9 +58,22 @@ impl Generator {
         Ok(Generator { scalars: [seed, stream], fill })
     }
 
-    /// Makes the elements from position `first` on.
-    pub fn fill(&self, first: u64, out: &mut [u8]) {
-        (self.fill)(self.scalars, first, out);
+    /// Makes a tile's elements, at the positions that a window gives.
+    pub fn fill(&self, window: &Window, range: Range<usize>, mut out: &mut [u8]) {
+        let size = out.len() / range.len().max(1);
+        window.runs(range, |first, step, length| {
+            let (now, later) = take(&mut out).split_at_mut(length * size);
+            out = later;
+            match step {
+                0 if length > 1 => {
+                    let mut element = [0u64];
+                    let element = &mut bytemuck::bytes_of_mut(&mut element)[..size];
+                    (self.fill)(self.scalars, first as u64, 0, element);
+                    splat(element, now);
+                }
+                _ => (self.fill)(self.scalars, first as u64, step as u64, now),
+            }
+        });
     }
 }
 
@@ -103,14 +125,15 @@ positional! {
     Normal, as_bits => f64: |seed, stream, i| normal_f64(&philox(seed, stream, i));
 }
 
-fn fill<P: Positional<T>, T: Pod>(scalars: [Scalar; 2], first: u64, out: &mut [u8]) {
+fn fill<P: Positional<T>, T: Pod>(scalars: [Scalar; 2], first: u64, step: u64, out: &mut [u8]) {
     let out: &mut [T] = bytemuck::try_cast_slice_mut(out).unwrap_or_default();
-    vectorised(Fill { value: P::new(scalars), first, out });
+    vectorised(Fill { value: P::new(scalars), first, step, out });
 }
 
 struct Fill<'a, P, T> {
     value: P,
     first: u64,
+    step: u64,
     out: &'a mut [T],
 }
 
@@ -118,8 +141,16 @@ impl<P: Positional<T>, T: Pod> Kernel for Fill<'_, P, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        for (i, out) in self.out.iter_mut().enumerate() {
-            *out = self.value.at(self.first + i as u64);
+        if self.step == 1 {
+            for (i, out) in self.out.iter_mut().enumerate() {
+                *out = self.value.at(self.first + i as u64);
+            }
+            return;
+        }
+        let mut position = self.first;
+        for out in self.out {
+            *out = self.value.at(position);
+            position = position.wrapping_add(self.step);
         }
     }
 }

@@ -1,0 +1,143 @@
+//! Programs with rows: rows that fit the caches go through all instructions at once; longer ones are walked once for
+//! each stage, piece by piece.
+
+use super::compile::Compiled;
+use super::phases::Phase;
+use super::place::Placement;
+use super::take_front;
+use super::tile::Tile;
+use super::tiling::Tiling;
+use crate::buffer::{Buffer, Pool};
+use crate::reduce::Reduce;
+use crate::step::Inputs;
+use crate::threads::{self, TASK};
+use std::ops::Range;
+use std::sync::Arc;
+use wgrad_plan::{Instruction, Program};
+use wgrad_tensor::error::Problem;
+
+/// Runs a program with rows.
+pub fn run(program: &Program, inputs: Inputs<'_>, results: &mut [&mut [u8]], pool: &Arc<Pool>) -> Result<(), Problem> {
+    if program.rows() == 0 {
+        return Ok(());
+    }
+    if let ([Instruction::Load(number, _), Instruction::Reduce(kind, 0)], [1], [out]) =
+        (&*program.code, &*program.stores, &mut *results)
+    {
+        let rank = program.shape.len();
+        let axes: Vec<usize> = (rank - program.row_axes..rank).collect();
+        return Reduce { kind: *kind, axes: &axes, view: inputs.views[*number] }.run(out, pool);
+    }
+    let tiling = Tiling::new(program, inputs);
+    let mut cut = tiling.cut();
+    if !tiling.is_whole() && program.code.iter().any(|instruction| matches!(instruction, Instruction::Pick(_))) {
+        // What is picked is computed at single places, which start anywhere.
+        cut.step = 1;
+    }
+    let compiled = Compiled::new(program, inputs, tiling.side, cut)?;
+    let [full, rows] = [false, true].map(|per_row| compiled.stores(per_row));
+    Rows { compiled, tiling, full, rows, pool }.run(results)
+}
+
+/// A program with rows, made ready.
+pub struct Rows<'a> {
+    /// The program.
+    pub compiled: Compiled<'a>,
+    /// Its tiles.
+    pub tiling: Tiling,
+    /// The results with an element for every place.
+    pub full: Vec<usize>,
+    /// Those with one for each row.
+    pub rows: Vec<usize>,
+    /// Where memory comes from.
+    pub pool: &'a Arc<Pool>,
+}
+
+/// Some rows, with their part of the results.
+pub struct Part<'r> {
+    /// The rows.
+    pub rows: Range<usize>,
+    /// Their part of the results with an element for every place.
+    pub full: Vec<&'r mut [u8]>,
+    /// Their part of those with one for each row.
+    pub per_row: Vec<&'r mut [u8]>,
+}
+
+impl Rows<'_> {
+    fn run(&self, results: &mut [&mut [u8]]) -> Result<(), Problem> {
+        let Tiling { rows, length, group, .. } = self.tiling;
+        let [mut full, mut per_row] = [vec![], vec![]];
+        for (i, result) in results.iter_mut().enumerate() {
+            if self.full.contains(&i) { &mut full } else { &mut per_row }.push(&mut **result);
+        }
+        let whole = self.tiling.is_whole();
+        let some = if whole { (TASK / length.max(1)).next_multiple_of(group).max(group) } else { group };
+        let parts = (0..rows).step_by(some).map(|first| {
+            let rows = first..(first + some).min(rows);
+            let full = take_front(&mut full, &self.sizes(&self.full), rows.len() * length).collect();
+            let per_row = take_front(&mut per_row, &self.sizes(&self.rows), rows.len()).collect();
+            Part { rows, full, per_row }
+        });
+        let parts: Vec<Part<'_>> = parts.collect();
+        if whole {
+            let order: Vec<usize> =
+                self.compiled.stages.iter().flat_map(|stage| stage.full.iter().chain(&stage.rows).copied()).collect();
+            let outs: Vec<usize> = self.full.iter().map(|&out| self.compiled.stores[out]).collect();
+            let placement = Placement::new(&self.compiled.registers, &order, &outs);
+            return threads::try_for_each(parts, |part| self.at_once(&placement, part));
+        }
+        let phases: Vec<Phase> = (0..self.compiled.stages.len()).map(|stage| Phase::new(self, stage)).collect();
+        threads::try_for_each(parts, |part| self.in_phases(&phases, part))
+    }
+
+    fn sizes(&self, results: &[usize]) -> Vec<usize> {
+        results.iter().map(|&i| self.compiled.registers[self.compiled.stores[i]].dtype.size()).collect()
+    }
+
+    /// Memory for the registers with one element for each row.
+    pub fn row_memory(&self) -> Result<(Buffer, usize), Problem> {
+        let bytes = self.compiled.tile_bytes(self.tiling.group);
+        Ok((self.pool.take(bytes * self.compiled.registers.len())?, bytes))
+    }
+
+    /// Scratch memory for a placement.
+    pub fn memory(&self, placement: &Placement) -> Result<(Buffer, usize), Problem> {
+        let bytes = self.compiled.tile_bytes(self.tiling.longest());
+        Ok((self.pool.take(bytes * placement.slots)?, bytes))
+    }
+
+    /// Rows tile by tile, each through all stages.
+    fn at_once(&self, placement: &Placement, mut part: Part<'_>) -> Result<(), Problem> {
+        let (compiled, tiling) = (&self.compiled, &self.tiling);
+        let (mut row_memory, row_bytes) = self.row_memory()?;
+        let mut rows: Vec<&mut [u8]> = row_memory.chunks_mut(row_bytes).collect();
+        let (mut memory, bytes) = self.memory(placement)?;
+        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
+        let sizes = self.sizes(&self.full);
+        compiled.fill_once(placement, tiling.group.min(tiling.rows) * tiling.length, &mut cells);
+        for first in part.rows.clone().step_by(tiling.group) {
+            let tile = tiling.tile(first..(first + tiling.group).min(part.rows.end), 0..tiling.length);
+            placement.aim(&mut cells, take_front(&mut part.full, &sizes, tile.places.len()));
+            compiled.rows(&compiled.first, &tile, placement, &cells, &mut rows)?;
+            for stage in &compiled.stages {
+                compiled.full(&stage.full, &tile, placement, &mut cells, &rows)?;
+                compiled.rows(&stage.rows, &tile, placement, &cells, &mut rows)?;
+            }
+            compiled.copy(&tile, placement, &mut cells, &rows);
+            self.store(&tile, &rows, &mut part.per_row);
+        }
+        Ok(())
+    }
+
+    /// Writes what there is one of for each row of a tile.
+    pub fn store(&self, tile: &Tile<'_>, rows: &[&mut [u8]], outs: &mut [&mut [u8]]) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let sizes = self.sizes(&self.rows);
+        for (out, &result) in take_front(outs, &sizes, tile.rows.len()).zip(&self.rows) {
+            let length = out.len();
+            out.copy_from_slice(&rows[self.compiled.stores[result]][..length]);
+        }
+    }
+}

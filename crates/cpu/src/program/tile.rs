@@ -1,0 +1,160 @@
+//! One tile through a program, while it is in the nearest cache.
+
+use super::compile::{Compiled, Register, Side, Source};
+use super::generate::splat;
+use super::place::Placement;
+use std::mem::take;
+use std::ops::Range;
+use wgrad_tensor::error::Problem;
+
+/// Some places: a block, or the same positions of some rows.
+#[derive(Clone, Debug)]
+pub struct Tile<'a> {
+    /// The places, in the order in which they are walked.
+    pub places: Range<usize>,
+    /// The rows.
+    pub rows: Range<usize>,
+    /// The order.
+    pub side: Side,
+    /// What the op before the program gives, from some place on.
+    pub product: (&'a [u8], usize),
+}
+
+/// Where a tile's registers lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'m, 'c> {
+    /// The cells' numbers.
+    pub placement: &'m Placement,
+    /// The cells of registers with an element for every place.
+    pub cells: &'m [&'c mut [u8]],
+    /// The cells of registers with one for each row.
+    pub rows: &'m [&'c mut [u8]],
+}
+
+impl Compiled<'_> {
+    /// Fills the cells that are the same for every tile.
+    pub fn fill_once(&self, placement: &Placement, places: usize, cells: &mut [&mut [u8]]) {
+        for &i in &placement.once {
+            let Some(cell) = placement.cells[i] else { continue };
+            let register = &self.registers[i];
+            let out = &mut cells[cell][..places * register.dtype.size()];
+            match &register.source {
+                Source::Load(load) => load.collect(0..places, out),
+                Source::Generate(generator, window, _) => generator.fill(window, 0..places, out),
+                Source::Constant(bytes) => splat(bytes, out),
+                _ => {}
+            }
+        }
+    }
+
+    /// Computes registers with an element for every place of a tile.
+    pub fn full(
+        &self,
+        order: &[usize],
+        tile: &Tile<'_>,
+        placement: &Placement,
+        cells: &mut [&mut [u8]],
+        rows: &[&mut [u8]],
+    ) -> Result<(), Problem> {
+        for &i in order {
+            let register = &self.registers[i];
+            let Some(cell) = placement.cells[i].filter(|_| register.source.is_computed()) else { continue };
+            let whole = take(&mut cells[cell]);
+            let out = &mut whole[..tile.places.len() * register.dtype.size()];
+            let done = self.compute(register, tile, Memory { placement, cells, rows }, out);
+            cells[cell] = whole;
+            done?;
+        }
+        Ok(())
+    }
+
+    /// Copies what was computed elsewhere than in its result.
+    pub fn copy(&self, tile: &Tile<'_>, placement: &Placement, cells: &mut [&mut [u8]], rows: &[&mut [u8]]) {
+        for &(out, register) in &placement.copies {
+            let cell = take(&mut cells[placement.slots + out]);
+            cell.copy_from_slice(self.value(register, tile, Memory { placement, cells, rows }));
+            cells[placement.slots + out] = cell;
+        }
+    }
+
+    /// Computes registers with one element for each row of a tile.
+    pub fn rows(
+        &self,
+        order: &[usize],
+        tile: &Tile<'_>,
+        placement: &Placement,
+        cells: &[&mut [u8]],
+        rows: &mut [&mut [u8]],
+    ) -> Result<(), Problem> {
+        for &i in order {
+            let register = &self.registers[i];
+            let whole = take(&mut rows[i]);
+            let out = &mut whole[..tile.rows.len() * register.dtype.size()];
+            let done = self.compute(register, tile, Memory { placement, cells, rows }, out);
+            rows[i] = whole;
+            done?;
+        }
+        Ok(())
+    }
+
+    fn compute(
+        &self,
+        register: &Register<'_>,
+        tile: &Tile<'_>,
+        memory: Memory<'_, '_>,
+        out: &mut [u8],
+    ) -> Result<(), Problem> {
+        let range = if register.per_row { &tile.rows } else { &tile.places };
+        let value = |i: usize| self.value(register.args[i], tile, memory);
+        match &register.source {
+            Source::Load(load) => load.collect(range.clone(), out),
+            Source::Constant(bytes) => splat(bytes, out),
+            Source::Map(f) => {
+                let mut args: [&[u8]; 3] = [&[]; 3];
+                for (i, arg) in args.iter_mut().enumerate().take(register.args.len()) {
+                    *arg = value(i);
+                }
+                f(&args[..register.args.len()], out);
+            }
+            Source::Generate(generator, window, _) => generator.fill(window, range.clone(), out),
+            Source::Product => {}
+            Source::Repeat => repeat(value(0), register.dtype.size(), tile.side, out),
+            Source::Combine(combine) => (combine.tile)(value(0), tile.side, out),
+            Source::Pick(pick) if self.registers[register.args[0]].per_row => {
+                pick.places(value(1))?;
+                out.copy_from_slice(value(0));
+            }
+            Source::Pick(pick) => pick.pick(value(0), value(1), tile.side, out)?,
+        }
+        Ok(())
+    }
+
+    /// A register's elements.
+    pub fn value<'v>(&'v self, i: usize, tile: &'v Tile<'_>, memory: Memory<'v, 'v>) -> &'v [u8] {
+        let register = &self.registers[i];
+        let size = register.dtype.size();
+        match (&register.source, memory.placement.cells[i]) {
+            _ if register.per_row => &memory.rows[i][..tile.rows.len() * size],
+            (_, Some(cell)) => &memory.cells[cell][..tile.places.len() * size],
+            (Source::Load(load), None) => load.slice(tile.places.clone()),
+            (Source::Product, None) => {
+                let (product, first) = tile.product;
+                &product[(tile.places.start - first) * size..(tile.places.end - first) * size]
+            }
+            _ => &[],
+        }
+    }
+}
+
+/// Repeats each row's element at its places.
+fn repeat(x: &[u8], size: usize, side: Side, out: &mut [u8]) {
+    match side {
+        Side::Across => out.chunks_exact_mut(x.len().max(1)).for_each(|out| out.copy_from_slice(x)),
+        Side::Along => {
+            let row = out.len() / (x.len() / size).max(1);
+            for (out, x) in out.chunks_exact_mut(row.max(1)).zip(x.chunks_exact(size)) {
+                splat(x, out);
+            }
+        }
+    }
+}

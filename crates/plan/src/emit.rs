@@ -1,0 +1,396 @@
+//! From groups of items to steps.
+
+use crate::groups::{Form, Group, Groups};
+use crate::items::{Base, Items, Kind, Read, Starts};
+use crate::plan::{Instruction, Operand, Plan, Program, ScalarRange, Step, ValueId, Work};
+use crate::space::{along_rows, shape};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use wgrad_tensor::layout::Layout;
+use wgrad_tensor::op::{Map, Meta};
+use wgrad_tensor::shape::Shape;
+
+/// The steps of the groups, in an order in which each finds what it reads.
+pub(crate) fn emit(items: &Items<'_>, groups: &Groups) -> Plan {
+    let mut emitter = Emitter { items, groups, plan: Plan::default(), values: HashMap::new(), stored: HashSet::new() };
+    for (input, meta) in items.graph.inputs.iter().enumerate() {
+        let value = emitter.value(meta.clone());
+        emitter.values.insert(Base::Input(input), value);
+        emitter.plan.inputs.push(value);
+    }
+    let order = order(items, groups);
+    emitter.note_stored(&order);
+    for &group in &order {
+        if let Some(group) = &groups.groups[group] {
+            emitter.group(group);
+        }
+    }
+    for base in &items.wanted {
+        let value = emitter.base(*base);
+        emitter.plan.outputs.push(value);
+    }
+    emitter.note_last_uses();
+    emitter.plan
+}
+
+/// Groups after those that they read from; where there is a choice, as they were recorded.
+fn order(items: &Items<'_>, groups: &Groups) -> Vec<usize> {
+    let mut waits_for: Vec<HashSet<usize>> = vec![HashSet::new(); groups.groups.len()];
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); groups.groups.len()];
+    for (item, &of) in items.items.iter().zip(&groups.of) {
+        for read in &item.reads {
+            let Base::Item(base, _) = read.base else { continue };
+            let from = groups.of[base];
+            if from != of && waits_for[of].insert(from) {
+                readers[from].push(of);
+            }
+        }
+    }
+    let last = |group: usize| {
+        let group = groups.groups[group].as_ref()?;
+        group.items.last().map(|&item| items.rank[item])
+    };
+    let mut ready: BinaryHeap<Reverse<((usize, usize), usize)>> = BinaryHeap::new();
+    for (group, waits) in waits_for.iter().enumerate() {
+        if let (true, Some(last)) = (waits.is_empty(), last(group)) {
+            ready.push(Reverse((last, group)));
+        }
+    }
+    let mut order = Vec::new();
+    while let Some(Reverse((_, group))) = ready.pop() {
+        order.push(group);
+        for &reader in &readers[group] {
+            waits_for[reader].remove(&group);
+            if let (true, Some(last)) = (waits_for[reader].is_empty(), last(reader)) {
+                ready.push(Reverse((last, reader)));
+            }
+        }
+    }
+    debug_assert_eq!(order.len(), groups.groups.iter().flatten().count(), "groups wait for each other");
+    order
+}
+
+struct Emitter<'p, 'a> {
+    items: &'p Items<'a>,
+    groups: &'p Groups,
+    plan: Plan,
+    values: HashMap<Base, ValueId>,
+    /// What is written to memory.
+    stored: HashSet<Base>,
+}
+
+impl Emitter<'_, '_> {
+    fn value(&mut self, meta: Meta) -> ValueId {
+        self.plan.values.push(meta);
+        self.plan.values.len() - 1
+    }
+
+    fn base(&mut self, base: Base) -> ValueId {
+        if let Some(&value) = self.values.get(&base) {
+            return value;
+        }
+        let meta = match base {
+            Base::Item(item, output) => self.items.items[item].metas[output].clone(),
+            Base::Input(input) => self.items.graph.inputs[input].clone(),
+        };
+        let value = self.value(meta);
+        self.values.insert(base, value);
+        value
+    }
+
+    /// Finds, from the last group on, what other groups read.
+    fn note_stored(&mut self, order: &[usize]) {
+        self.stored.extend(self.items.wanted.iter().copied());
+        for &group in order.iter().rev() {
+            let Some(found) = &self.groups.groups[group] else { continue };
+            if found.form == Form::Program && !found.items.iter().any(|&item| self.is_stored(item)) {
+                continue;
+            }
+            let mut needed: HashSet<usize> = HashSet::new();
+            for &item in found.items.iter().rev() {
+                let is_program = !matches!(self.items.items[item].kind, Kind::Contraction | Kind::Op);
+                if is_program && !self.is_stored(item) && !needed.contains(&item) {
+                    continue;
+                }
+                needed.extend(self.items.items[item].reads.iter().filter_map(|read| match read.base {
+                    Base::Item(base, _) => Some(base),
+                    Base::Input(_) => None,
+                }));
+                for read in &self.items.items[item].reads {
+                    let made_here = match read.base {
+                        Base::Item(base, _) => {
+                            (self.groups.of[base] == group) || (is_program && self.items.items[base].is_free)
+                        }
+                        Base::Input(_) => true,
+                    };
+                    if !made_here {
+                        self.stored.insert(read.base);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_stored(&self, item: usize) -> bool {
+        (0..self.items.items[item].metas.len()).any(|output| self.stored.contains(&Base::Item(item, output)))
+    }
+
+    fn group(&mut self, group: &Group) {
+        match group.form {
+            Form::Program if group.items.iter().any(|&item| self.is_stored(item)) => {
+                let mut writer = Writer::new(self, group, Vec::new());
+                writer.write(None);
+                let (program, operands, results) = writer.finish();
+                self.step(group, Work::Program(program), operands, results);
+            }
+            Form::Program => {}
+            Form::Op => {
+                let item = group.items[0];
+                let operands = self.op_operands(item);
+                let outputs = self.items.items[item].metas.len();
+                let results = (0..outputs).map(|output| self.base(Base::Item(item, output))).collect();
+                let work = self.op(item, None);
+                self.step(group, work, operands, results);
+            }
+            Form::Contraction => {
+                let contracts = |item: &usize| matches!(self.items.items[*item].kind, Kind::Contraction);
+                let Some(item) = group.items.iter().copied().find(contracts) else { return };
+                let operands = self.op_operands(item);
+                if group.items.len() == 1 {
+                    let result = self.base(Base::Item(item, 0));
+                    let work = self.op(item, None);
+                    self.step(group, work, operands, vec![result]);
+                    return;
+                }
+                let mut writer = Writer::new(self, group, operands);
+                writer.write(Some(item));
+                let (program, operands, results) = writer.finish();
+                let work = self.op(item, Some(program));
+                self.step(group, work, operands, results);
+            }
+        }
+    }
+
+    fn op(&self, item: usize, then: Option<Program>) -> Work {
+        let call = &self.items.graph.calls[self.items.items[item].call];
+        Work::Op { op: call.op.clone(), scalars: call.numbers.clone(), then }
+    }
+
+    fn op_operands(&mut self, item: usize) -> Vec<Operand> {
+        let items = self.items;
+        let operand = |read: &Read| Operand {
+            value: self.base(read.base),
+            dtype: read.dtype,
+            layout: read.layout.clone(),
+            starts: read.starts.clone(),
+        };
+        items.items[item].reads.iter().map(operand).collect()
+    }
+
+    fn step(&mut self, group: &Group, work: Work, operands: Vec<Operand>, results: Vec<ValueId>) {
+        let mut calls: Vec<usize> = group.items.iter().map(|&item| self.items.items[item].call).collect();
+        calls.sort_unstable();
+        calls.dedup();
+        self.plan.steps.push(Step { work, operands, results, frees: Vec::new(), calls });
+    }
+
+    /// Notes at each step the values that no later step and no output needs.
+    fn note_last_uses(&mut self) {
+        let mut needed = vec![false; self.plan.values.len()];
+        self.plan.outputs.iter().chain(&self.plan.inputs).for_each(|&value| needed[value] = true);
+        for step in self.plan.steps.iter_mut().rev() {
+            for value in step.operands.iter().map(|operand| operand.value).chain(step.results.iter().copied()) {
+                if !std::mem::replace(&mut needed[value], true) {
+                    step.frees.push(value);
+                }
+            }
+        }
+    }
+}
+
+/// Writes one group's program.
+struct Writer<'w, 'p, 'a> {
+    emitter: &'w mut Emitter<'p, 'a>,
+    group: &'w Group,
+    program: Program,
+    /// Which registers have one element for each row.
+    per_row: Vec<bool>,
+    operands: Vec<Operand>,
+    registers: HashMap<usize, usize>,
+    /// The registers of what is the same everywhere.
+    constants: HashMap<usize, usize>,
+    loads: HashMap<(ValueId, Layout, Starts), usize>,
+    results: Vec<ValueId>,
+}
+
+impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
+    fn new(emitter: &'w mut Emitter<'p, 'a>, group: &'w Group, operands: Vec<Operand>) -> Self {
+        let (shape, row_axes) = match group.count {
+            // An empty index space has no breaks to go by; its only item says how it looks.
+            0 => empty(emitter.items, group),
+            count => shape(count, &group.breaks, group.row),
+        };
+        Writer {
+            emitter,
+            group,
+            program: Program { shape, row_axes, code: Vec::new(), stores: Vec::new() },
+            per_row: Vec::new(),
+            operands,
+            registers: HashMap::new(),
+            constants: HashMap::new(),
+            loads: HashMap::new(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Writes all items; `product` is the op whose elements the program takes.
+    fn write(&mut self, product: Option<usize>) {
+        for number in self.needed() {
+            let item = &self.emitter.items.items[number];
+            let instruction = match item.kind {
+                _ if product == Some(number) => Instruction::Product(item.metas[0].dtype),
+                Kind::Copy => {
+                    let register = self.argument(number, 0);
+                    self.registers.insert(number, register);
+                    self.store(number, register);
+                    continue;
+                }
+                Kind::Map(map) => {
+                    let args: Vec<usize> = (0..item.reads.len()).map(|read| self.argument(number, read)).collect();
+                    let scalars = self.numbers(number);
+                    match map {
+                        Map::Arange | Map::Random(_) => {
+                            let layout = Layout::contiguous(&self.program.shape);
+                            Instruction::Generate { map, layout, dtype: item.metas[0].dtype, scalars }
+                        }
+                        _ => Instruction::Map { map, args, dtype: item.metas[0].dtype, scalars },
+                    }
+                }
+                Kind::Reduce(reduction, _) => Instruction::Reduce(reduction, self.argument(number, 0)),
+                Kind::Pick(_) => Instruction::Pick([self.argument(number, 0), self.argument(number, 1)]),
+                Kind::Contraction | Kind::Op => continue,
+            };
+            let register = self.push(instruction);
+            self.registers.insert(number, register);
+            self.store(number, register);
+        }
+    }
+
+    fn push(&mut self, instruction: Instruction) -> usize {
+        self.per_row.push(self.program.gives_rows(&instruction, &self.operands, &self.per_row));
+        self.program.code.push(instruction);
+        self.program.code.len() - 1
+    }
+
+    /// The items that lead to something that is written, in order.
+    fn needed(&self) -> Vec<usize> {
+        let items = &self.emitter.items.items;
+        let mut needed: HashSet<usize> = HashSet::new();
+        for &item in self.group.items.iter().rev() {
+            if self.emitter.is_stored(item) || needed.contains(&item) {
+                needed.insert(item);
+                needed.extend(items[item].reads.iter().filter_map(|read| match read.base {
+                    Base::Item(base, _) => Some(base),
+                    Base::Input(_) => None,
+                }));
+            }
+        }
+        self.group.items.iter().copied().filter(|item| needed.contains(item)).collect()
+    }
+
+    fn store(&mut self, item: usize, register: usize) {
+        let base = Base::Item(item, 0);
+        if self.emitter.stored.contains(&base) {
+            let everywhere = !self.emitter.groups.per_row[item];
+            let stored =
+                if everywhere && self.per_row[register] { self.push(Instruction::Spread(register)) } else { register };
+            self.program.stores.push(stored);
+            let value = self.emitter.base(base);
+            self.results.push(value);
+        }
+    }
+
+    fn numbers(&self, item: usize) -> ScalarRange {
+        self.emitter.items.graph.calls[self.emitter.items.items[item].call].numbers.clone()
+    }
+
+    /// The register of what an item reads.
+    fn argument(&mut self, item: usize, number: usize) -> usize {
+        let items = self.emitter.items;
+        let read = &items.items[item].reads[number];
+        if let Base::Item(base, _) = read.base {
+            if let Some(&register) = self.registers.get(&base) {
+                return register;
+            }
+            if items.items[base].is_free {
+                let window = self.window(item, number, read);
+                return self.made_again(base, window);
+            }
+        }
+        let layout = self.window(item, number, read);
+        let value = self.emitter.base(read.base);
+        // Nothing is read from an empty window, wherever it starts.
+        let starts = if self.group.count == 0 { Vec::new() } else { read.starts.clone() };
+        let key = (value, layout, starts);
+        if let Some(&register) = self.loads.get(&key) {
+            return register;
+        }
+        let (value, layout, starts) = key.clone();
+        self.operands.push(Operand { value, dtype: read.dtype, layout, starts });
+        let register = self.push(Instruction::Load(self.operands.len() - 1, read.dtype));
+        self.loads.insert(key, register);
+        register
+    }
+
+    /// The register of what needs no value, seen through a window.
+    fn made_again(&mut self, free: usize, window: Layout) -> usize {
+        let items = self.emitter.items;
+        let item = &items.items[free];
+        let (dtype, scalars) = (item.metas[0].dtype, self.numbers(free));
+        let instruction = match item.kind {
+            Kind::Map(map @ (Map::Arange | Map::Random(_))) => {
+                Instruction::Generate { map, layout: window, dtype, scalars }
+            }
+            Kind::Map(map) => {
+                if let Some(&register) = self.constants.get(&free) {
+                    return register;
+                }
+                let bases = item.reads.iter().filter_map(|read| match read.base {
+                    Base::Item(base, _) => Some(base),
+                    Base::Input(_) => None,
+                });
+                let args = bases.map(|base| self.made_again(base, window.clone())).collect();
+                self.constants.insert(free, self.program.code.len());
+                Instruction::Map { map, args, dtype, scalars }
+            }
+            _ => return 0,
+        };
+        self.push(instruction)
+    }
+
+    /// A read's window over the program's index space.
+    fn window(&self, item: usize, number: usize, read: &Read) -> Layout {
+        let over_places = match self.emitter.items.items[item].kind {
+            Kind::Reduce(..) => true,
+            Kind::Pick(_) => number == 0,
+            _ => !self.emitter.groups.per_row[item],
+        };
+        let seen = match over_places {
+            true => read.layout.reshaped(&self.program.shape),
+            false => along_rows(&read.layout, &self.program.shape, self.program.row_axes),
+        };
+        debug_assert!(seen.is_some(), "the index space has the breaks of all its windows");
+        seen.unwrap_or_else(|| read.layout.clone())
+    }
+
+    fn finish(self) -> (Program, Vec<Operand>, Vec<ValueId>) {
+        (self.program, self.operands, self.results)
+    }
+}
+
+/// The index space of a group of one item that has no places.
+fn empty(items: &Items<'_>, group: &Group) -> (Shape, usize) {
+    let item = &items.items[group.items[0]];
+    let Kind::Reduce(_, row) = item.kind else { return (item.metas[0].shape.clone(), 0) };
+    (Shape::from([item.metas[0].shape.count(), row]), 1)
+}

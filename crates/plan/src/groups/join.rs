@@ -1,0 +1,226 @@
+//! Whether two groups can be one kernel.
+
+use super::bits::Bits;
+use super::{Form, Group, Grouping, item_of};
+use crate::items::{Base, Kind, Read};
+use crate::space::{breaks, is_row_number, unite};
+use std::collections::HashSet;
+
+/// A group that two others would make, and which of their items then have one element per row.
+struct Joined {
+    group: Group,
+    now_per_row: Vec<usize>,
+}
+
+/// Items of one kernel: shaders of more build slowly.
+const MOST_ITEMS: usize = 192;
+
+/// Rows of more places may be cut among several workgroups.
+const LONG_ROW: usize = 8192;
+
+impl Grouping<'_, '_> {
+    /// Joins two groups if they can be one kernel.
+    pub(super) fn join(&mut self, a: usize, b: usize) -> bool {
+        let Some(joined) = self.joined(a, b) else { return false };
+        // Whoever comes after a group comes after each of its items.
+        let firsts: Vec<usize> =
+            [a, b].iter().filter_map(|&group| self.done.groups[group].as_ref()?.items.first().copied()).collect();
+        self.done.groups[a] = None;
+        self.done.groups[b] = None;
+        let Joined { group, now_per_row } = joined;
+        now_per_row.iter().for_each(|&item| self.done.per_row[item] = true);
+        group.items.iter().for_each(|&item| self.done.of[item] = b);
+        // Whatever comes after either now comes after all of it.
+        let mut all = group.before.clone();
+        group.items.iter().for_each(|&item| all.add(self.bit(item)));
+        let firsts: Vec<usize> = firsts.into_iter().map(|item| self.bit(item)).collect();
+        for &other in &self.open {
+            let Some(other) = &mut self.done.groups[other] else { continue };
+            if firsts.iter().any(|&first| other.before.has(first)) {
+                other.before.unite(&all);
+            }
+        }
+        self.done.groups[b] = Some(group);
+        true
+    }
+
+    fn joined(&self, a: usize, b: usize) -> Option<Joined> {
+        let (first, second) = (self.done.groups[a].as_ref()?, self.done.groups[b].as_ref()?);
+        let form = match (first.form, second.form) {
+            (Form::Program, Form::Program) => Form::Program,
+            (Form::Contraction, Form::Program) if second.row.is_none() && first.count == second.count => {
+                Form::Contraction
+            }
+            _ => return None,
+        };
+        // An empty index space has no breaks to go by.
+        if first.count == 0 || second.count == 0 || first.items.len() + second.items.len() > MOST_ITEMS {
+            return None;
+        }
+        if !self.is_open(first.items[0]) || !self.is_open(second.items[0]) {
+            return None;
+        }
+        let (count, row, now_per_row) = match (first.row, second.row) {
+            (x, y) if first.count == second.count && (x.is_none() || y.is_none() || x == y) => {
+                (first.count, x.or(y), Vec::new())
+            }
+            (Some(row), None) if second.count * row == first.count => (first.count, Some(row), second.items.clone()),
+            (None, Some(row)) if first.count * row == second.count => (second.count, Some(row), first.items.clone()),
+            _ => return None,
+        };
+        if form == Form::Contraction && row.is_some() {
+            return None;
+        }
+        let mut items: Vec<usize> = first.items.iter().chain(&second.items).copied().collect();
+        items.sort_unstable_by_key(|&item| self.items.rank[item]);
+        let is_row = |item: usize| self.done.per_row[item] || now_per_row.contains(&item);
+        for &item in &items {
+            for (number, read) in self.item(item).reads.iter().enumerate() {
+                let Some(base) = item_of(read.base).filter(|base| items.contains(base)) else { continue };
+                if self.item(base).is_free {
+                    continue;
+                }
+                if matches!(self.item(item).kind, Kind::Contraction) {
+                    return None;
+                }
+                let fits = match (self.reads_places(item, number, is_row(item)), is_row(base)) {
+                    (true, false) => read.is_linear(count),
+                    (true, true) => {
+                        let row = row.unwrap_or(1);
+                        read.starts.is_empty() && read.layout.shape.count() == count && is_row_number(&read.layout, row)
+                    }
+                    (false, true) => read.is_linear(count / row.unwrap_or(1).max(1)),
+                    (false, false) => row == Some(1) && read.is_linear(count),
+                };
+                if !fits {
+                    return None;
+                }
+            }
+        }
+        let before = self.before_both(first, second);
+        if self.stands_between(first, second) {
+            return None;
+        }
+        let reads = self.external(&items, Some(&is_row));
+        let breaks = self.united(count, row, &reads)?;
+        let group = Group { items, form, count, row, breaks, before };
+        (self.bound(&group) <= self.bindings).then_some(Joined { group, now_per_row })
+    }
+
+    /// Whether an item's read runs over places rather than rows.
+    fn reads_places(&self, item: usize, number: usize, per_row: bool) -> bool {
+        match self.item(item).kind {
+            Kind::Reduce(..) => true,
+            Kind::Pick(_) => number == 0,
+            _ => !per_row,
+        }
+    }
+
+    /// The reads of items from outside of them, and whether each runs over places.
+    pub(super) fn external(&self, items: &[usize], is_row: Option<&dyn Fn(usize) -> bool>) -> Vec<(&Read, bool)> {
+        let mut found = Vec::new();
+        for &item in items {
+            let per_row = is_row.map_or(self.done.per_row[item], |is_row| is_row(item));
+            let is_contraction = matches!(self.item(item).kind, Kind::Contraction | Kind::Op);
+            for (number, read) in self.item(item).reads.iter().enumerate() {
+                let inside = item_of(read.base).is_some_and(|base| items.contains(&base) && !self.item(base).is_free);
+                if !inside && !is_contraction {
+                    found.push((read, self.reads_places(item, number, per_row)));
+                }
+            }
+        }
+        found
+    }
+
+    /// The breaks of an index space for these reads.
+    pub(super) fn united(&self, count: usize, row: Option<usize>, reads: &[(&Read, bool)]) -> Option<Vec<usize>> {
+        let mut all = Vec::new();
+        let inner = row.unwrap_or(1);
+        if count == 0 || !unite(&mut all, &[inner], count) {
+            return None;
+        }
+        for &(read, over_places) in reads {
+            let by: Vec<usize> = match over_places {
+                true => breaks(&read.layout),
+                false => breaks(&read.layout).iter().map(|place| place * inner).collect(),
+            };
+            if !unite(&mut all, &by, count) {
+                return None;
+            }
+        }
+        Some(all)
+    }
+
+    /// The buffers that a kernel binds: what it reads and writes, a status word where an index may be wrong, and what a
+    /// second stage takes over from a first.
+    pub(super) fn bound(&self, group: &Group) -> usize {
+        let mut bases: HashSet<Base> = HashSet::new();
+        let mut stores = 0;
+        for &item in &group.items {
+            for read in &self.item(item).reads {
+                let inside =
+                    item_of(read.base).is_some_and(|base| group.items.contains(&base) || self.item(base).is_free);
+                if !inside {
+                    bases.insert(read.base);
+                }
+            }
+            stores += usize::from(self.is_stored_so_far(item, group));
+        }
+        let of = |wanted: fn(&Kind) -> bool| group.items.iter().filter(|&&item| wanted(&self.item(item).kind)).count();
+        let more = match group.row {
+            Some(row) if row > LONG_ROW => of(|kind| matches!(kind, Kind::Reduce(..) | Kind::Pick(_))),
+            _ => of(|kind| matches!(kind, Kind::Pick(_))).min(1),
+        };
+        bases.len() + stores + more
+    }
+
+    /// Whether something outside reads an item, as far as groups are made.
+    fn is_stored_so_far(&self, item: usize, group: &Group) -> bool {
+        self.wanted.contains(&item)
+            || self.readers[item].iter().any(|&reader| {
+                let joins_later = reader > self.now
+                    && reader < self.stretch.end
+                    && !matches!(self.item(reader).kind, Kind::Contraction | Kind::Op);
+                !group.items.contains(&reader) && !joins_later
+            })
+    }
+
+    /// Everything that a group comes after.
+    pub(super) fn before(&self, group: &Group) -> Bits {
+        let mut before = Bits::default();
+        for &item in &group.items {
+            for base in self.item(item).reads.iter().filter_map(|read| item_of(read.base)) {
+                if group.items.contains(&base) {
+                    continue;
+                }
+                if let (Some(from), true) = (&self.done.groups[self.done.of[base]], self.is_open(base)) {
+                    before.unite(&from.before);
+                    from.items.iter().for_each(|&item| before.add(self.bit(item)));
+                }
+            }
+        }
+        before
+    }
+
+    fn before_both(&self, first: &Group, second: &Group) -> Bits {
+        let mut before = first.before.clone();
+        before.unite(&second.before);
+        first.items.iter().chain(&second.items).for_each(|&item| before.remove(self.bit(item)));
+        before
+    }
+
+    /// Whether a third group comes after one of the two and before the other.
+    fn stands_between(&self, first: &Group, second: &Group) -> bool {
+        let (a, b) = (first.items[0], second.items[0]);
+        let one_way = |from: usize, to: &Group| {
+            to.items.iter().flat_map(|&item| &self.item(item).reads).filter_map(|read| item_of(read.base)).any(|base| {
+                let of = self.done.of[base];
+                of != self.done.of[a]
+                    && of != self.done.of[b]
+                    && self.is_open(base)
+                    && self.done.groups[of].as_ref().is_some_and(|between| between.before.has(self.bit(from)))
+            })
+        };
+        one_way(a, second) || one_way(b, first)
+    }
+}

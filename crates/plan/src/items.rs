@@ -1,0 +1,270 @@
+//! What there is to compute, once views are seen through: items, which read each other's values through windows.
+
+use crate::graph::{Call, Graph, Source};
+use std::ops::Range;
+use wgrad_tensor::dtype::{DType, Scalar};
+use wgrad_tensor::layout::Layout;
+use wgrad_tensor::op::{Compute, Map, Meta, Reduction};
+use wgrad_tensor::shape::Shape;
+
+/// One thing to compute.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub kind: Kind,
+    /// The recorded call that it belongs to.
+    pub call: usize,
+    pub metas: Vec<Meta>,
+    pub reads: Vec<Read>,
+    /// Whether it is made again wherever it is read, since it needs no value: numbers from nothing, and what two steps
+    /// make of constants alone.
+    pub is_free: bool,
+}
+
+/// What kind of thing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// An elementwise step.
+    Map(Map),
+    /// The elements of a window, in order.
+    Copy,
+    /// A fold of the last axes of its window, which are so many elements.
+    Reduce(Reduction, usize),
+    /// One element of each row of so many elements.
+    Pick(usize),
+    /// A matrix product or a convolution.
+    Contraction,
+    /// Any other op.
+    Op,
+}
+
+/// How an item sees a value: the window on it, and the way that led there.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub base: Base,
+    pub dtype: DType,
+    /// From the base's own contiguous layout to the window.
+    pub links: Vec<Link>,
+    pub layout: Layout,
+    pub starts: Starts,
+}
+
+/// Numbers that move a window: which, and by how many elements each.
+pub(crate) type Starts = Vec<(usize, isize)>;
+
+/// Whose value is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Base {
+    /// An output of an item.
+    Item(usize, usize),
+    /// A value that is there already.
+    Input(usize),
+}
+
+/// A step from one window to the next.
+#[derive(Clone, Debug)]
+pub(crate) enum Link {
+    /// The view that a call recorded.
+    View(usize),
+    /// The axes in another order.
+    Order(Vec<usize>),
+}
+
+/// All items, each after those that it reads, and where the results asked for are.
+#[derive(Debug)]
+pub(crate) struct Items<'a> {
+    pub graph: &'a Graph,
+    pub items: Vec<Item>,
+    /// Where each item stands in the order of recording.
+    pub rank: Vec<(usize, usize)>,
+    /// How many items the graph itself has; what is computed again comes after them.
+    pub graph_items: usize,
+    pub wanted: Vec<Base>,
+}
+
+impl Read {
+    fn whole(base: Base, meta: &Meta) -> Read {
+        Read { base, dtype: meta.dtype, links: Vec::new(), layout: Layout::contiguous(&meta.shape), starts: Vec::new() }
+    }
+
+    /// Whether it reads `count` elements in order, from the first on.
+    pub fn is_linear(&self, count: usize) -> bool {
+        self.starts.is_empty() && self.layout.shape.count() == count && self.layout.is_contiguous()
+    }
+}
+
+/// The items of a graph.
+pub(crate) fn items(graph: &Graph) -> Items<'_> {
+    let mut builder = Builder { graph, items: Vec::new(), of_call: vec![None; graph.calls.len()] };
+    for (number, call) in graph.calls.iter().enumerate() {
+        builder.call(number, call);
+    }
+    let wanted = graph.wanted.iter().map(|&(call, output)| {
+        let read = builder.read(Source::Call(call, output));
+        builder.in_order(read, call).base
+    });
+    let wanted = wanted.collect();
+    let graph_items = builder.items.len();
+    let rank = (0..graph_items).map(|item| (item, usize::MAX)).collect();
+    Items { graph, items: builder.items, rank, graph_items, wanted }
+}
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    items: Vec<Item>,
+    of_call: Vec<Option<Made>>,
+}
+
+/// What became of a call.
+enum Made {
+    Item(usize),
+    Window(Read),
+}
+
+impl Clone for Made {
+    fn clone(&self) -> Made {
+        match self {
+            Made::Item(item) => Made::Item(*item),
+            Made::Window(read) => Made::Window(read.clone()),
+        }
+    }
+}
+
+impl Builder<'_> {
+    fn call(&mut self, number: usize, call: &Call) {
+        let mut reads: Vec<Read> = call.sources.iter().map(|&source| self.read(source)).collect();
+        let compute = call.op.compute();
+        let kind = match compute {
+            Compute::View => {
+                let window = match reads.pop() {
+                    Some(read) => self.view(number, call, read),
+                    None => return,
+                };
+                self.of_call[number] = Some(Made::Window(window));
+                return;
+            }
+            Compute::Map(map) => Kind::Map(map),
+            Compute::Reduce(_, []) => Kind::Copy,
+            Compute::Reduce(reduction, axes) => {
+                let length = reads.first().map_or(0, |read| axes.iter().map(|&axis| read.layout.shape[axis]).product());
+                reads = reads.iter().map(|read| with_axes_last(read, axes)).collect();
+                Kind::Reduce(reduction, length)
+            }
+            Compute::Matmul | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_) => {
+                Kind::Contraction
+            }
+            _ => Kind::Op,
+        };
+        if matches!(kind, Kind::Contraction | Kind::Op) && !compute.takes_windows() {
+            reads = reads.into_iter().map(|read| self.in_order(read, number)).collect();
+        }
+        let is_free = matches!(kind, Kind::Map(_)) && reads.iter().all(|read| self.is_simple(read));
+        self.items.push(Item { kind, call: number, metas: call.metas.clone(), reads, is_free });
+        self.of_call[number] = Some(Made::Item(self.items.len() - 1));
+    }
+
+    /// Whether it is a constant, or computed from constants in one step.
+    fn is_simple(&self, read: &Read) -> bool {
+        let constant = |read: &Read| match read.base {
+            Base::Item(base, _) => matches!(self.items[base].kind, Kind::Map(Map::Constant)),
+            Base::Input(_) => false,
+        };
+        let Base::Item(base, _) = read.base else { return false };
+        let item = &self.items[base];
+        item.is_free && (constant(read) || (!item.reads.is_empty() && item.reads.iter().all(constant)))
+    }
+
+    fn read(&self, source: Source) -> Read {
+        match source {
+            Source::Input(input) => Read::whole(Base::Input(input), &self.graph.inputs[input]),
+            Source::Call(call, output) => match &self.of_call[call] {
+                Some(Made::Window(read)) => read.clone(),
+                Some(Made::Item(item)) => Read::whole(Base::Item(*item, output), &self.graph.calls[call].metas[output]),
+                // Calls stand after what they read.
+                None => Read::whole(Base::Input(0), &self.graph.calls[call].metas[output]),
+            },
+        }
+    }
+
+    fn view(&mut self, number: usize, call: &Call, read: Read) -> Read {
+        match through(self.graph, &read, &Link::View(number)) {
+            // What is made from positions has no offset that a number could move.
+            Some(seen) if seen.starts.is_empty() || !self.is_made_from_positions(&seen) => return seen,
+            _ => {}
+        }
+        let copy = self.copy(read, number);
+        through(self.graph, &copy, &Link::View(number)).unwrap_or_else(|| Read::whole(copy.base, &call.metas[0]))
+    }
+
+    fn is_made_from_positions(&self, read: &Read) -> bool {
+        matches!(read.base, Base::Item(base, _) if is_made_from_positions(&self.items[base]))
+    }
+
+    /// The same elements as a whole value in order; copied where they are not.
+    fn in_order(&mut self, read: Read, call: usize) -> Read {
+        let count = match read.base {
+            Base::Item(item, output) => self.items[item].metas[output].shape.count(),
+            Base::Input(input) => self.graph.inputs[input].shape.count(),
+        };
+        if read.is_linear(count) { read } else { self.copy(read, call) }
+    }
+
+    fn copy(&mut self, read: Read, call: usize) -> Read {
+        let meta = Meta::new(&read.layout.shape, read.dtype);
+        self.items.push(Item { kind: Kind::Copy, call, metas: vec![meta.clone()], reads: vec![read], is_free: false });
+        Read::whole(Base::Item(self.items.len() - 1, 0), &meta)
+    }
+}
+
+/// Whether an item's elements follow from their positions.
+pub(crate) fn is_made_from_positions(item: &Item) -> bool {
+    matches!(item.kind, Kind::Map(Map::Arange | Map::Random(_)))
+}
+
+/// The window with some axes moved to the end.
+pub(crate) fn with_axes_last(read: &Read, axes: &[usize]) -> Read {
+    let kept = (0..read.layout.shape.len()).filter(|axis| !axes.contains(axis));
+    let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
+    let mut moved = Read { layout: ordered(&read.layout, &order), ..read.clone() };
+    moved.links.push(Link::Order(order));
+    moved
+}
+
+fn ordered(layout: &Layout, order: &[usize]) -> Layout {
+    Layout {
+        shape: order.iter().map(|&axis| layout.shape[axis]).collect(),
+        strides: order.iter().map(|&axis| layout.strides[axis]).collect(),
+        offset: layout.offset,
+    }
+}
+
+/// A window seen through one more link, if that is a window.
+pub(crate) fn through(graph: &Graph, read: &Read, link: &Link) -> Option<Read> {
+    let mut seen = read.clone();
+    seen.links.push(link.clone());
+    match link {
+        Link::Order(order) => seen.layout = ordered(&read.layout, order),
+        Link::View(number) => {
+            let call = &graph.calls[*number];
+            let shape: &Shape = &call.metas[0].shape;
+            let Range { start, end } = call.numbers;
+            let mut numbers = vec![Scalar::Int(0); end - start];
+            seen.layout = call.op.view(&read.layout, &numbers, shape)?;
+            for number in 0..numbers.len() {
+                // Windows move evenly with their numbers. Where a step of one leads outside, the number is always 0.
+                numbers[number] = Scalar::Int(1);
+                let moved = call.op.view(&read.layout, &numbers, shape);
+                let by = moved.map_or(0, |moved| moved.offset as isize - seen.layout.offset as isize);
+                if by != 0 {
+                    seen.starts.push((start + number, by));
+                }
+                numbers[number] = Scalar::Int(0);
+            }
+        }
+    }
+    Some(seen)
+}
+
+/// A window seen through several links.
+pub(crate) fn through_all(graph: &Graph, read: &Read, links: &[Link]) -> Option<Read> {
+    links.iter().try_fold(read.clone(), |read, link| through(graph, &read, link))
+}

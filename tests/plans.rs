@@ -1,0 +1,228 @@
+//! Plans: what shares a kernel, as text that is kept in `tests/plans/`, and how many kernels a training step starts.
+//! `cargo xtask bless` writes the texts anew.
+
+mod common;
+
+use common::gpt::{GPT2_SMALL, Gpt, NANO, Sizes};
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use wgrad::nn::Module;
+use wgrad::plan::{Notes, Paper, Planned};
+use wgrad::prelude::*;
+
+/// A GPU that need not be there, with as few bindings as a browser may have.
+fn paper() -> (Device, Arc<Notes>) {
+    let paper = Paper::gpu(8);
+    let notes = paper.notes();
+    (Device::new(Planned::new(paper)), notes)
+}
+
+fn tensor(shape: &[usize], device: &Device) -> wgrad::Result<Tensor> {
+    let tensor = Tensor::uniform(shape, 0.0, 1.0, DType::F32, device);
+    tensor.eval()?;
+    Ok(tensor)
+}
+
+/// Compares a plan with the text that is kept of it.
+fn golden<'a>(name: &str, tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<String, Box<dyn Error>> {
+    let text = wgrad::explain(tensors)?;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/plans").join(format!("{name}.txt"));
+    // Where the calls stand in this file is not part of what is kept.
+    let text: String = text.lines().map(|line| without_line_numbers(line) + "\n").collect();
+    if std::env::var_os("WGRAD_BLESS").is_some() {
+        std::fs::write(&path, &text)?;
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept.replace("\r\n", "\n") == text, "{name} is planned otherwise than {}:\n{text}", path.display());
+    Ok(text)
+}
+
+fn without_line_numbers(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find(".rs:") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        rest = after[1..].trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out + rest
+}
+
+fn kernels(plan: &str) -> usize {
+    plan.lines().filter(|line| line.split_once(": ").is_some_and(|(number, _)| number.parse::<usize>().is_ok())).count()
+}
+
+#[test]
+fn rows_are_one_kernel_forward() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let x = tensor(&[32, 100], &device)?;
+    assert_eq!(kernels(&golden("softmax", [&x.softmax(-1)])?), 1);
+    assert_eq!(kernels(&golden("log_softmax", [&x.log_softmax(-1)])?), 1);
+    let rms = &x * (x.square().mean_keepdim(-1) + 1e-6).rsqrt() * tensor(&[100], &device)?;
+    assert_eq!(kernels(&golden("rms_norm", [&rms])?), 1);
+    let own = (&x - x.min_keepdim(-1)) / (x.max_keepdim(-1) - x.min_keepdim(-1) + 1e-3) * x.abs().sum_keepdim(-1);
+    assert_eq!(kernels(&golden("own_norm", [&own])?), 1);
+    let labels = Tensor::zeros(32, DType::U32, &device);
+    labels.eval()?;
+    assert_eq!(kernels(&golden("cross_entropy", [&x.cross_entropy(&labels)])?), 2);
+    Ok(())
+}
+
+#[test]
+fn rows_are_at_most_three_kernels_backward() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let x = tensor(&[32, 100], &device)?.requires_grad();
+    let g = tensor(&[32, 100], &device)?;
+    let labels = Tensor::zeros(32, DType::U32, &device);
+    labels.eval()?;
+    let backward = |name: &str, y: &Tensor, leaves: &[&Tensor]| -> Result<usize, Box<dyn Error>> {
+        y.eval()?;
+        let gradients = if y.try_shape()?.is_empty() { y.backward()? } else { (y * &g).sum(..).backward()? };
+        let gradients = leaves.iter().map(|leaf| gradients.get(leaf)).collect::<wgrad::Result<Vec<_>>>()?;
+        Ok(kernels(&golden(name, &gradients)?))
+    };
+    assert!(backward("softmax_backward", &x.softmax(-1), &[&x])? <= 1);
+    assert!(backward("log_softmax_backward", &x.log_softmax(-1), &[&x])? <= 1);
+    assert!(backward("cross_entropy_backward", &x.cross_entropy(&labels), &[&x])? <= 1);
+    let norm = LayerNorm::new(100, &device);
+    let leaves = norm.parameters();
+    let leaves: Vec<Tensor> = leaves.iter().map(|parameter| parameter.tensor()).collect();
+    assert!(backward("layer_norm_backward", &norm.forward(&x), &[&x, &leaves[0], &leaves[1]])? <= 3);
+    let weight = tensor(&[100], &device)?.requires_grad();
+    let rms = &x * (x.square().mean_keepdim(-1) + 1e-6).rsqrt() * &weight;
+    assert!(backward("rms_norm_backward", &rms, &[&x, &weight])? <= 3);
+    Ok(())
+}
+
+#[test]
+fn a_block_of_norm_linear_and_gelu() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let x = tensor(&[8, 16, 64], &device)?.requires_grad();
+    let (norm, linear) = (LayerNorm::new(64, &device), Linear::new(64, 256, &device));
+    wgrad::eval_all(
+        norm.parameters().iter().chain(&linear.parameters()).map(|p| p.tensor()).collect::<Vec<_>>().iter(),
+    )?;
+    let y = linear.forward(&norm.forward(&x)).gelu();
+    assert_eq!(kernels(&golden("block", [&y])?), 2);
+    y.eval()?;
+    let g = tensor(&[8, 16, 256], &device)?;
+    let gradients = (&y * g).sum(..).backward()?;
+    let parameters = [norm.parameters(), linear.parameters()].concat();
+    let mut wanted = vec![gradients.get(&x)?];
+    for parameter in &parameters {
+        wanted.push(gradients.get(&parameter.tensor())?);
+    }
+    golden("block_backward", &wanted)?;
+    Ok(())
+}
+
+#[test]
+fn what_follows_a_product_is_in_its_kernel() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let (x, w, b) = (tensor(&[32, 64], &device)?, tensor(&[64, 16], &device)?, tensor(&[16], &device)?);
+    let residual = tensor(&[32, 16], &device)?;
+    let y = (x.matmul(&w) + &b).gelu() + &residual;
+    assert_eq!(kernels(&golden("linear_gelu_residual", [&y])?), 1);
+    Ok(())
+}
+
+#[test]
+fn views_are_read_through() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let x = tensor(&[4, 6, 10], &device)?;
+    let z = (&x * 2.0).permute([2, 0, 1]).slice(0, 1..7).flip([1]).reshape([6, 24]) + 1.0;
+    assert_eq!(kernels(&golden("views", [&z])?), 1);
+    // Two readers in different orders share what is written once.
+    let square = x.square();
+    let (a, b) = (square.sum(0), square.permute([1, 0, 2]).reshape([6, 40]).softmax(-1));
+    assert_eq!(kernels(&golden("two_readers", [&a, &b])?), 3);
+    Ok(())
+}
+
+#[test]
+fn numbers_from_nothing_are_made_where_they_are_read() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let x = tensor(&[4, 6], &device)?;
+    let mask = Tensor::bernoulli([4, 6], 0.5, &device);
+    assert_eq!(kernels(&golden("dropout", [&mask.where_(&x, 0.0)])?), 1);
+    let index = Tensor::zeros([3], DType::U32, &device);
+    index.eval()?;
+    assert_eq!(kernels(&golden("one_hot", [&(index.one_hot(5).cast(DType::F32) * 2.0)])?), 1);
+    Ok(())
+}
+
+/// The kernels of a whole training step: forward, backward, clipping and AdamW.
+fn training_step(
+    name: &str,
+    parameters: Vec<Param>,
+    device: &Device,
+    notes: &Notes,
+    loss: impl Fn() -> Tensor,
+) -> wgrad::Result<usize> {
+    let mut optimizer = AdamW::new(parameters, 1e-3);
+    let mut kernels = 0;
+    for _ in 0..3 {
+        notes.take();
+        let loss = loss();
+        let (gradients, _) = clip_grad_norm(&loss.backward()?, 1.0)?;
+        optimizer.step(gradients)?;
+        device.sync()?;
+        kernels = notes.take().iter().map(|run| run.kernels).sum();
+    }
+    println!("{name}: {kernels} kernels a training step");
+    Ok(kernels)
+}
+
+fn gpt(name: &str, sizes: Sizes) -> wgrad::Result<usize> {
+    let (device, notes) = paper();
+    let model = Gpt::new(sizes, &device);
+    let tokens = Tensor::zeros([2, 128], DType::U32, &device);
+    let targets = Tensor::zeros([2, 128], DType::U32, &device);
+    wgrad::eval_all([&tokens, &targets])?;
+    let parameters = model.parameters();
+    println!("{name}: {} parameters", parameters.len());
+    training_step(name, parameters, &device, &notes, || model.forward(&tokens).cross_entropy(&targets))
+}
+
+#[derive(Module)]
+struct Cnn {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+#[test]
+fn a_training_step_of_the_mnist_cnn_is_few_kernels() -> Result<(), Box<dyn Error>> {
+    let (device, notes) = paper();
+    let model = Cnn {
+        conv1: Conv2d::new(1, 16, 3, &device).padding(1),
+        conv2: Conv2d::new(16, 32, 3, &device).padding(1),
+        fc1: Linear::new(1568, 128, &device),
+        fc2: Linear::new(128, 10, &device),
+    };
+    let images = tensor(&[64, 1, 28, 28], &device)?;
+    let labels = Tensor::zeros(64, DType::U32, &device);
+    labels.eval()?;
+    let kernels = training_step("MNIST CNN", model.parameters(), &device, &notes, || {
+        let x = model.conv1.forward(&images).relu().max_pool2d(2);
+        let x = model.conv2.forward(&x).relu().max_pool2d(2);
+        let x = model.fc1.forward(&x.flatten(1..)).relu();
+        model.fc2.forward(&x).cross_entropy(&labels)
+    })?;
+    assert!(kernels <= 60);
+    Ok(())
+}
+
+#[test]
+fn a_training_step_of_a_nano_gpt_is_few_kernels() -> Result<(), Box<dyn Error>> {
+    assert!(gpt("nanoGPT", NANO)? <= 600);
+    Ok(())
+}
+
+#[test]
+fn a_training_step_of_gpt2_is_few_kernels() -> Result<(), Box<dyn Error>> {
+    assert!(gpt("GPT-2 small", GPT2_SMALL)? <= 1150);
+    Ok(())
+}
