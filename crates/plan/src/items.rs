@@ -102,10 +102,54 @@ pub(crate) fn items(graph: &Graph) -> Items<'_> {
         let read = builder.read(Source::Call(call, output));
         builder.in_order(read, call).base
     });
-    let wanted = wanted.collect();
+    let wanted: Vec<Base> = wanted.collect();
+    turn_products(graph, &mut builder.items, &wanted);
     let graph_items = builder.items.len();
     let rank = (0..graph_items).map(|item| (item, usize::MAX)).collect();
     Items { graph, items: builder.items, rank, graph_items, wanted }
+}
+
+/// Computes a matrix product the other way round where only its transpose is copied from it: `(A B)^T = B^T A^T`.
+fn turn_products(graph: &Graph, items: &mut [Item], wanted: &[Base]) {
+    let mut readers = vec![0; items.len()];
+    let read = items.iter().flat_map(|item| &item.reads).map(|read| read.base).chain(wanted.iter().copied());
+    for base in read {
+        if let Base::Item(item, _) = base {
+            readers[item] += 1;
+        }
+    }
+    for copy in 0..items.len() {
+        let (Kind::Copy, [Read { base: Base::Item(product, _), layout, starts, .. }]) =
+            (items[copy].kind, &items[copy].reads[..])
+        else {
+            continue;
+        };
+        let product = *product;
+        let Some(order) = transposed(&items[product].metas[0].shape) else { continue };
+        let is_matmul = matches!(graph.calls[items[product].call].op.compute(), Compute::Matmul);
+        let turned = ordered(&Layout::contiguous(&items[product].metas[0].shape), &order);
+        if !is_matmul || readers[product] != 1 || !starts.is_empty() || *layout != turned {
+            continue;
+        }
+        let turn = |read: &Read| {
+            let mut read = Read { layout: ordered(&read.layout, &order), ..read.clone() };
+            read.links.push(Link::Order(order.clone()));
+            read
+        };
+        let [left, right] = &items[product].reads[..] else { continue };
+        items[product].reads = vec![turn(right), turn(left)];
+        items[product].metas[0].shape = turned.shape.clone();
+        items[copy].reads[0].layout = Layout::contiguous(&turned.shape);
+        items[copy].reads[0].links.clear();
+    }
+}
+
+/// The order of axes with the last two exchanged.
+fn transposed(shape: &Shape) -> Option<Vec<usize>> {
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    let [.., a, b] = &mut order[..] else { return None };
+    std::mem::swap(a, b);
+    Some(order)
 }
 
 struct Builder<'a> {

@@ -247,8 +247,7 @@ impl<'g, 'a> Grouping<'g, 'a> {
         }
     }
 
-    /// Gives the items of a group of their own to each again, where it turns out that more of them are read elsewhere than
-    /// a kernel can write.
+    /// Groups the items of a group anew, where it turns out that more of them are read elsewhere than a kernel can write.
     fn dissolve_too_large(&mut self) {
         for group in self.open.clone() {
             let too_large = |group: &&Group| group.items.len() > 1 && self.bound(group) > self.bindings;
@@ -259,6 +258,8 @@ impl<'g, 'a> Grouping<'g, 'a> {
             self.done.groups[group] = None;
             items.iter().for_each(|&item| self.done.of[item] = item);
             items.iter().for_each(|&item| self.found(item));
+            // By now it is known who reads what, so that groups end up small enough.
+            items.iter().for_each(|&item| drop(self.join_sources(item)));
         }
     }
 
