@@ -19,9 +19,9 @@ const TASK: usize = 1 << 18;
 const LARGE: usize = 1 << 24;
 
 /// Bytes of a piece of a product that a program takes from the second cache.
-const CACHED: usize = 512 << 10;
+const CACHED: usize = 1 << 20;
 /// The least rows of such a piece: each lays out the right matrix anew.
-const ROWS: usize = 128;
+const ROWS: usize = 256;
 /// So many pieces keep all threads busy.
 const PIECES: usize = 16;
 

@@ -165,7 +165,10 @@ impl Emitter<'_, '_> {
                 let mut writer = Writer::new(self, group, operands);
                 writer.write(Some(item));
                 let (program, operands, results) = writer.finish();
-                let work = self.op(item, Some(program));
+                // What is nothing but the product, in its own shape, needs no program.
+                let plain = matches!(program.code[..], [Instruction::Product(_)])
+                    && matches!(results[..], [result] if self.plan.values[result] == self.items.items[item].metas[0]);
+                let work = self.op(item, if plain { None } else { Some(program) });
                 self.step(group, work, operands, results);
             }
         }
