@@ -68,7 +68,7 @@ impl Grouping<'_, '_> {
             (None, Some(row)) if first.count * row == second.count => (second.count, Some(row), first.items.clone()),
             _ => return None,
         };
-        if form == Form::Contraction && row.is_some() {
+        if form == Form::Contraction && (row.is_some() || self.writes_narrow(second)) {
             return None;
         }
         let mut items: Vec<usize> = first.items.iter().chain(&second.items).copied().collect();
@@ -105,6 +105,15 @@ impl Grouping<'_, '_> {
         let breaks = self.united(count, row, &reads)?;
         let group = Group { items, form, count, row, breaks, before };
         (self.bound(&group) <= self.bindings).then_some(Joined { group, now_per_row })
+    }
+
+    /// Whether something outside reads numbers of less than a word from a group. The kernels of products write whole words.
+    fn writes_narrow(&self, group: &Group) -> bool {
+        group.items.iter().any(|&item| {
+            let outside = |reader: &usize| !group.items.contains(reader);
+            self.item(item).metas[0].dtype.size() < 4
+                && (self.wanted.contains(&item) || self.readers[item].iter().any(outside))
+        })
     }
 
     /// Whether an item's read runs over places rather than rows.
