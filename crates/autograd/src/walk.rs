@@ -35,14 +35,18 @@ impl Gradients {
     /// The same set with every gradient replaced by `f` of it.
     #[must_use]
     pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Gradients {
-        Gradients { by_node: self.by_node.iter().map(|(&id, gradient)| (id, f(gradient))).collect() }
+        Gradients { by_node: self.in_order().into_iter().map(|(id, gradient)| (id, f(gradient))).collect() }
     }
 
-    /// Every gradient, in the order in which their tensors were made.
+    /// Every gradient, in the order in which the walk recorded them: the same each time for the same graph.
     pub fn tensors(&self) -> Vec<&Tensor> {
-        let mut entries: Vec<_> = self.by_node.iter().collect();
-        entries.sort_unstable_by_key(|(id, _)| **id);
-        entries.into_iter().map(|(_, gradient)| gradient).collect()
+        self.in_order().into_iter().map(|(_, gradient)| gradient).collect()
+    }
+
+    fn in_order(&self) -> Vec<(u64, &Tensor)> {
+        let mut entries: Vec<_> = self.by_node.iter().map(|(&id, gradient)| (id, gradient)).collect();
+        entries.sort_unstable_by_key(|(id, gradient)| (gradient.edge().node().id(), *id));
+        entries
     }
 
     /// How many there are.
