@@ -7,10 +7,11 @@ use crate::view::View;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use wgrad_plan::{Backend, Given, Plan, Step, ValueId, Work};
 use wgrad_tensor::Result;
-use wgrad_tensor::device::{BoxFuture, Buffer, Description};
+use wgrad_tensor::device::{BoxFuture, Buffer, Description, Stats};
 use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::error::{Error, ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
@@ -21,6 +22,9 @@ pub struct Cpu {
     description: Description,
     threads: Threads,
     pool: Arc<Pool>,
+    kernels: AtomicU64,
+    uploads: AtomicU64,
+    reads: AtomicU64,
 }
 
 impl fmt::Debug for Cpu {
@@ -58,7 +62,8 @@ impl Cpu {
             max_buffer: isize::MAX as u64,
             max_bindings: u32::MAX,
         };
-        Cpu { description, threads, pool: Arc::default() }
+        let count = AtomicU64::default;
+        Cpu { description, threads, pool: Arc::default(), kernels: count(), uploads: count(), reads: count() }
     }
 
     fn steps(
@@ -84,6 +89,7 @@ impl Cpu {
         for (i, (step, windows)) in plan.steps.iter().zip(windows).enumerate() {
             let start = times.is_some().then(Instant::now);
             self.step(plan, step, numbers, windows, &mut values).map_err(|problem| Failure::Step(i, problem))?;
+            self.kernels.fetch_add(1, Relaxed);
             if let (Some(times), Some(start)) = (&mut times, start) {
                 times.push(start.elapsed());
             }
@@ -181,6 +187,7 @@ impl Backend for Cpu {
         let mut buffer =
             self.pool.take(bytes.len()).map_err(|problem| Error::new(problem.kind, "upload", problem.message))?;
         buffer.copy_from_slice(bytes);
+        self.uploads.fetch_add(1, Relaxed);
         Ok(Arc::new(buffer))
     }
 
@@ -202,7 +209,21 @@ impl Backend for Cpu {
         })
     }
 
+    fn stats(&self) -> Stats {
+        Stats {
+            kernels: self.kernels.load(Relaxed),
+            uploads: self.uploads.load(Relaxed),
+            reads: self.reads.load(Relaxed),
+            ..self.pool.stats()
+        }
+    }
+
+    fn release_free_memory(&self) {
+        self.pool.release();
+    }
+
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
+        self.reads.fetch_add(1, Relaxed);
         let read = match ours(buffer) {
             Some(buffer) => Ok(buffer[..bytes.min(buffer.len())].to_vec()),
             None => Err(Error::new(ErrorKind::Device, "read", "was given a buffer of another device")),

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
-use wgrad_tensor::device::Storage;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wgrad_tensor::device::{Stats, Storage};
 use wgrad_tensor::error::{ErrorKind, Problem};
 
 /// Every buffer starts at a cache line, which also suits every dtype and vector.
 const ALIGNMENT: usize = 64;
-/// Smaller buffers are left to the allocator, which reuses them well.
-const POOLED: usize = 64 << 10;
+/// Larger capacities come in coarser steps.
+const LARGE: usize = 64 << 10;
 /// The most bytes that wait in a pool.
 const KEPT: usize = 1 << 30;
 
@@ -75,14 +75,27 @@ impl DerefMut for Bytes {
     }
 }
 
-/// Freed buffers, waiting to be used again.
+/// All memory of a device: what is in use, counted, and what waits to be used again.
 #[derive(Default)]
-pub struct Pool(Mutex<Free>);
+pub struct Pool(Mutex<State>);
 
 #[derive(Default)]
-struct Free {
-    by_capacity: BTreeMap<usize, Vec<Bytes>>,
+struct State {
+    free: BTreeMap<usize, Vec<Bytes>>,
+    free_bytes: usize,
+    /// Buffers and bytes in use or free.
+    buffers: u64,
     bytes: usize,
+    allocations: u64,
+}
+
+impl State {
+    /// Gives what waits back to the system.
+    fn release(&mut self) {
+        self.buffers -= self.free.values().map(|waiting| waiting.len() as u64).sum::<u64>();
+        self.bytes -= std::mem::take(&mut self.free_bytes);
+        self.free.clear();
+    }
 }
 
 impl Pool {
@@ -94,43 +107,69 @@ impl Pool {
             return Ok(Buffer { bytes, pool: self.clone() });
         }
         let bytes = Bytes::zeroed(len, capacity).or_else(|| {
-            self.clear();
+            self.release();
             Bytes::zeroed(len, capacity)
         });
-        Ok(Buffer { bytes: bytes.ok_or_else(|| refused(len))?, pool: self.clone() })
+        let bytes = bytes.ok_or_else(|| refused(len))?;
+        if capacity > 0 {
+            let mut state = self.state();
+            state.allocations += 1;
+            state.buffers += 1;
+            state.bytes += capacity;
+        }
+        Ok(Buffer { bytes, pool: self.clone() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reuse(&self, capacity: usize) -> Option<Bytes> {
-        if capacity < POOLED {
-            return None;
-        }
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = free.by_capacity.get_mut(&capacity)?.pop()?;
-        free.bytes -= capacity;
+        let mut state = self.state();
+        let bytes = state.free.get_mut(&capacity)?.pop()?;
+        state.free_bytes -= capacity;
         Some(bytes)
     }
 
     fn give(&self, bytes: Bytes) {
-        if bytes.capacity < POOLED || bytes.capacity > KEPT {
+        if bytes.capacity == 0 {
             return;
         }
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.bytes + bytes.capacity > KEPT {
-            // What waits here is mostly of sizes that nothing asks for any more.
-            *free = Free::default();
+        let mut state = self.state();
+        if bytes.capacity > KEPT {
+            state.buffers -= 1;
+            state.bytes -= bytes.capacity;
+            return;
         }
-        free.bytes += bytes.capacity;
-        free.by_capacity.entry(bytes.capacity).or_default().push(bytes);
+        if state.free_bytes + bytes.capacity > KEPT {
+            // What waits here is mostly of sizes that nothing asks for any more.
+            state.release();
+        }
+        state.free_bytes += bytes.capacity;
+        state.free.entry(bytes.capacity).or_default().push(bytes);
     }
 
-    fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Free::default();
+    /// Gives what waits for reuse back to the system.
+    pub fn release(&self) {
+        self.state().release();
+    }
+
+    /// What is held, and how often the system was asked for more.
+    pub fn stats(&self) -> Stats {
+        let state = self.state();
+        Stats {
+            allocations: state.allocations,
+            buffers: state.buffers,
+            bytes: state.bytes as u64,
+            free_bytes: state.free_bytes as u64,
+            ..Stats::default()
+        }
     }
 }
 
 /// The capacity for `len` bytes: large ones come in steps of an eighth of a power of two, so that near sizes share.
 fn rounded(len: usize) -> Option<usize> {
-    let step = if len < POOLED { ALIGNMENT } else { len.checked_next_power_of_two()? / 16 };
+    let step = if len < LARGE { ALIGNMENT } else { len.checked_next_power_of_two()? / 16 };
     len.checked_next_multiple_of(step).filter(|&capacity| capacity <= isize::MAX as usize)
 }
 
@@ -207,7 +246,10 @@ mod tests {
         for i in 0..40 {
             drop((pool.take((40 + i) << 20)?, pool.take(64 << 20)?));
         }
-        assert!(pool.0.lock().unwrap_or_else(PoisonError::into_inner).bytes <= KEPT);
+        let stats = pool.stats();
+        assert!(stats.free_bytes <= KEPT as u64 && stats.free_bytes == stats.bytes, "{stats:?}");
+        pool.release();
+        assert_eq!(pool.stats(), Stats { allocations: stats.allocations, ..Stats::default() });
         Ok(())
     }
 }

@@ -2,18 +2,23 @@
 
 use crate::adapter::{self, Choice};
 use crate::journal::{Journal, OpenRun, Verdict, device_error, lock};
-use crate::lower::Lowering;
+use crate::lower::{Lowering, Submitted};
 use crate::memory::{GpuBuffer, Memory, Use};
 use crate::pipelines::Pipelines;
 use crate::readback::{Staged, look_after, read};
-use crate::stats::{Counters, Stats, count};
+use crate::stats::{Counters, count};
+use crate::status::StatusPages;
 use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use wgpu::Features;
 use wgrad_plan::{Backend, Given, Plan};
-use wgrad_tensor::device::{BoxFuture, Buffer, Description};
+use wgrad_tensor::device::{BoxFuture, Buffer, Description, Stats};
 use wgrad_tensor::error::{ErrorKind, Result};
+
+/// What is asked of an adapter where it has it; nothing depends on it but f64, and the clock that times kernels.
+const WANTED: Features =
+    Features::SHADER_F64.union(Features::SHADER_F16).union(Features::SUBGROUP).union(Features::TIMESTAMP_QUERY);
 
 /// How work is shared out among invocations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +46,7 @@ pub(crate) struct Engine {
     pub limits: wgpu::Limits,
     pub memory: Arc<Memory>,
     pub pipelines: Pipelines,
+    pub status: StatusPages,
     pub journal: Arc<Journal>,
     pub counters: Arc<Counters>,
     /// Held from taking buffers to submitting the work on them: a buffer that becomes free during one run must not be
@@ -69,7 +75,7 @@ impl Gpu {
         let limits = raw.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
-            required_features: raw.features() & (Features::SHADER_F64 | Features::SHADER_F16 | Features::SUBGROUP),
+            required_features: raw.features() & WANTED,
             required_limits: limits.clone(),
             ..Default::default()
         };
@@ -106,22 +112,13 @@ impl Gpu {
             limits,
             memory,
             pipelines,
+            status: StatusPages::default(),
             journal,
             counters,
             order: Mutex::default(),
             watch: Mutex::default(),
         };
         Ok(Gpu(Arc::new(engine)))
-    }
-
-    /// What the device has done so far, in numbers.
-    pub fn stats(&self) -> Stats {
-        self.0.counters.stats()
-    }
-
-    /// Gives back to the driver the buffers that wait for reuse.
-    pub fn release_free_memory(&self) {
-        self.0.memory.release_free();
     }
 }
 
@@ -148,6 +145,14 @@ impl Backend for Gpu {
 
     fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
         self.0.run(plan, given)
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.counters.stats()
+    }
+
+    fn release_free_memory(&self) {
+        self.0.memory.release_free();
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
@@ -195,11 +200,10 @@ impl Engine {
         let _order = lock(&self.order);
         let verdict = Arc::new(Verdict::default());
         let mut lowering = Lowering::new(self, plan, given, &inputs, verdict.clone())?;
-        for step in &plan.steps {
-            lowering.step(step).map_err(|problem| (given.origin)(step).error(problem))?;
+        for (number, step) in plan.steps.iter().enumerate() {
+            lowering.step(number, step).map_err(|problem| (given.origin)(step).error(problem))?;
         }
-        let (outputs, status, checks) = lowering.submit()?;
-        count(&self.counters.plans_run);
+        let Submitted { outputs, status, checks, times } = lowering.submit()?;
         let mut read_from: Vec<Arc<Verdict>> = Vec::new();
         for input in &inputs {
             if input.verdict.is_open() && !read_from.iter().any(|known| Arc::ptr_eq(known, &input.verdict)) {
@@ -211,6 +215,9 @@ impl Engine {
         if let Some(fault) = self.journal.take_fault() {
             verdict.close(Some(fault.clone()));
             return Err(fault);
+        }
+        if let Some(watch) = given.watch {
+            plan.steps.iter().zip(times).for_each(|(step, time)| watch(step, time));
         }
         Ok(outputs.into_iter().map(|buffer| buffer as Buffer).collect())
     }

@@ -4,9 +4,9 @@ use crate::device::Engine;
 use crate::memory::Block;
 use crate::pipelines::Pipeline;
 use crate::stats::count;
+use crate::status::StatusWords;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use wgrad_tensor::error::{ErrorKind, Problem};
 
 /// Dispatches in one command buffer: enough to make its cost small, few enough to keep the device busy meanwhile.
@@ -14,6 +14,8 @@ const CHUNK: usize = 96;
 
 /// One kernel, ready to start.
 pub(crate) struct Dispatch {
+    /// The number of the plan's step that it belongs to.
+    pub step: usize,
     pub pipeline: Arc<Pipeline>,
     /// Inputs, then outputs.
     pub buffers: Vec<wgpu::Buffer>,
@@ -34,28 +36,30 @@ pub(crate) fn grid(groups: usize, limit: u32) -> Result<[u32; 3], Problem> {
 }
 
 /// Submits a run's dispatches in order. The status words are cleared first.
-pub(crate) fn submit(engine: &Engine, dispatches: &[Dispatch], params: Option<&Block>, status: Option<&Block>) {
+pub(crate) fn submit(engine: &Engine, dispatches: &[Dispatch], params: Option<&Block>, status: Option<&StatusWords>) {
     for (number, chunk) in dispatches.chunks(CHUNK).enumerate() {
         let mut encoder = engine.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if let (0, Some(status)) = (number, status) {
-            encoder.clear_buffer(status.raw(), 0, None);
+            status.clear(&mut encoder);
         }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for dispatch in chunk {
-            let group = bind(engine, dispatch, params);
-            pass.set_pipeline(&dispatch.pipeline.raw);
-            match dispatch.params {
-                Some((offset, _)) => pass.set_bind_group(0, &group, &[offset]),
-                None => pass.set_bind_group(0, &group, &[]),
-            }
-            let [x, y, z] = dispatch.grid;
-            pass.dispatch_workgroups(x, y, z);
-        }
+        chunk.iter().for_each(|dispatch| start(engine, &mut pass, dispatch, params));
         drop(pass);
         engine.queue.submit([encoder.finish()]);
         count(&engine.counters.submits);
     }
-    engine.counters.dispatches.fetch_add(dispatches.len() as u64, Relaxed);
+}
+
+/// Puts a dispatch into a pass.
+pub(crate) fn start(engine: &Engine, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch, params: Option<&Block>) {
+    let group = bind(engine, dispatch, params);
+    pass.set_pipeline(&dispatch.pipeline.raw);
+    match dispatch.params {
+        Some((offset, _)) => pass.set_bind_group(0, &group, &[offset]),
+        None => pass.set_bind_group(0, &group, &[]),
+    }
+    let [x, y, z] = dispatch.grid;
+    pass.dispatch_workgroups(x, y, z);
 }
 
 fn bind(engine: &Engine, dispatch: &Dispatch, params: Option<&Block>) -> wgpu::BindGroup {

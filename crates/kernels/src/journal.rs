@@ -3,7 +3,7 @@
 //! A GPU fails after the fact. Each run leaves a [`Verdict`] that its buffers share; it stays open until a read-back
 //! brings the run's status words. Errors that the driver raises by itself are kept until the next read.
 
-use crate::memory::Block;
+use crate::status::StatusWords;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,7 +63,8 @@ impl Verdict {
 /// An index op of a run: where its status words lie, and what to say of a bad index.
 #[derive(Debug)]
 pub(crate) struct Check {
-    pub slot: u32,
+    /// The first of its two words, counted from the run's own.
+    pub slot: usize,
     pub origin: Origin,
     pub size: usize,
     pub dtype: DType,
@@ -71,8 +72,7 @@ pub(crate) struct Check {
 
 impl Check {
     fn error(&self, words: &[u32]) -> Option<Error> {
-        let slot = self.slot as usize;
-        let (&bad, &index) = (words.get(slot)?, words.get(slot + 1)?);
+        let (&bad, &index) = (words.get(self.slot)?, words.get(self.slot + 1)?);
         let index = if self.dtype == DType::I32 { i64::from(index as i32) } else { i64::from(index) };
         let message = format!("index {index} is out of range for an axis of size {}", self.size);
         (bad != 0).then(|| self.origin.error(Problem::new(ErrorKind::Index, message)))
@@ -86,7 +86,7 @@ pub(crate) struct OpenRun {
     /// The verdicts on what it read.
     pub inputs: Vec<Arc<Verdict>>,
     /// Two words for each check.
-    pub status: Option<Block>,
+    pub status: Option<StatusWords>,
     pub checks: Vec<Check>,
 }
 

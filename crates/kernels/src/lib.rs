@@ -17,9 +17,10 @@ mod params;
 mod pipelines;
 mod readback;
 mod stats;
+mod status;
+mod timing;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
 pub use adapter::{Adapter, Choice, adapters_async};
 pub use device::{Gpu, Tuning};
-pub use stats::Stats;

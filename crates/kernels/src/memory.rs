@@ -17,6 +17,7 @@ pub(crate) enum Use {
     Params,
     Status,
     Staging,
+    Queries,
 }
 
 impl Use {
@@ -25,6 +26,7 @@ impl Use {
             Use::Data | Use::Status => BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
             Use::Params => BufferUsages::UNIFORM | BufferUsages::COPY_DST,
             Use::Staging => BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+            Use::Queries => BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC,
         }
     }
 }
@@ -48,7 +50,10 @@ impl Memory {
         let size = self.size_class(bytes as u64)?;
         let reused = lock(&self.free).get_mut(&(purpose, size)).and_then(Vec::pop);
         let raw = match reused {
-            Some(raw) => raw,
+            Some(raw) => {
+                self.counters.free_bytes.fetch_sub(size, Relaxed);
+                raw
+            }
             None => self.create(purpose, size).or_else(|_| {
                 // What waits for reuse in other sizes may be what is missing.
                 self.release_free();
@@ -95,6 +100,7 @@ impl Memory {
         if let Some(error) = memory.or(validation) {
             return Err(error);
         }
+        count(&self.counters.allocations);
         count(&self.counters.buffers);
         self.counters.bytes.fetch_add(size, Relaxed);
         Ok(raw)
@@ -106,6 +112,7 @@ impl Memory {
         for buffer in free.values().flatten() {
             self.counters.buffers.fetch_sub(1, Relaxed);
             self.counters.bytes.fetch_sub(buffer.size(), Relaxed);
+            self.counters.free_bytes.fetch_sub(buffer.size(), Relaxed);
         }
         drop(free);
         #[cfg(not(target_arch = "wasm32"))]
@@ -131,6 +138,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         let key = (self.purpose, self.raw.size());
+        self.memory.counters.free_bytes.fetch_add(key.1, Relaxed);
         lock(&self.memory.free).entry(key).or_default().push(self.raw.clone());
     }
 }

@@ -79,13 +79,19 @@ pub(crate) struct Pipelines {
     counters: Arc<Counters>,
     ready: Mutex<HashMap<Key, Arc<Pipeline>>>,
     layouts: Mutex<HashMap<Interface, wgpu::BindGroupLayout>>,
+    /// Where each text is written, from `WGRAD_DUMP_SHADERS`.
     dump: Option<PathBuf>,
+    /// Whether each text is printed, from `WGRAD_KERNELS`.
+    prints: bool,
 }
 
 impl Pipelines {
+    /// In the environment, `WGRAD_KERNELS=1` prints each kernel's text when it is compiled, and
+    /// `WGRAD_DUMP_SHADERS=folder` writes it into a file there.
     pub fn new(device: wgpu::Device, journal: Arc<Journal>, counters: Arc<Counters>) -> Self {
+        let prints = std::env::var_os("WGRAD_KERNELS").is_some_and(|value| value == "1");
         let dump = std::env::var_os("WGRAD_DUMP_SHADERS").map(PathBuf::from);
-        Pipelines { device, journal, counters, ready: Mutex::default(), layouts: Mutex::default(), dump }
+        Pipelines { device, journal, counters, ready: Mutex::default(), layouts: Mutex::default(), dump, prints }
     }
 
     /// The pipeline for a key; its source is made only where it is not there yet.
@@ -99,7 +105,7 @@ impl Pipelines {
             return Ok(pipeline.clone());
         }
         let source = source()?;
-        self.dump(&source);
+        self.show(&source);
         let pipeline = Arc::new(self.build(&source, interface)?);
         count(&self.counters.pipelines);
         lock(&self.ready).insert(key, pipeline.clone());
@@ -169,11 +175,18 @@ impl Pipelines {
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
     }
 
-    /// Writes a text where `WGRAD_DUMP_SHADERS` says, for tools that check shaders. A failure to write stops nothing.
-    fn dump(&self, source: &Source) {
-        let Some(folder) = &self.dump else { return };
+    /// Prints a text for people, and writes it for tools that check shaders, where that is asked for. A failure to write
+    /// stops nothing.
+    fn show(&self, source: &Source) {
+        if !self.prints && self.dump.is_none() {
+            return;
+        }
         let overrides: Vec<String> = source.overrides.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let text = format!("// overrides: {}\n// entry: {}\n{}", overrides.join(" "), source.entry, source.text);
+        if self.prints {
+            println!("// kernel: {}\n{text}", source.label);
+        }
+        let Some(folder) = &self.dump else { return };
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let label: String = source.label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

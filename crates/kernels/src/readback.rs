@@ -42,17 +42,17 @@ impl Staged {
         total = total.max(8);
         let staging = engine.memory.allocate(Use::Staging, total)?;
         let mut encoder = engine.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut copy = |from: &wgpu::Buffer, range: Range<usize>| {
+        let mut copy = |from: &wgpu::Buffer, start: u64, range: Range<usize>| {
             if !range.is_empty() {
-                encoder.copy_buffer_to_buffer(from, 0, staging.raw(), range.start as u64, Some(range.len() as u64));
+                encoder.copy_buffer_to_buffer(from, start, staging.raw(), range.start as u64, Some(range.len() as u64));
             }
         };
         if let Some(source) = source {
-            copy(source.raw(), 0..bytes.next_multiple_of(4));
+            copy(source.raw(), 0, 0..bytes.next_multiple_of(4));
         }
         for (run, range) in &runs {
             if let Some(status) = &run.status {
-                copy(status.raw(), range.clone());
+                copy(status.raw(), status.start(), range.clone());
             }
         }
         engine.queue.submit([encoder.finish()]);
@@ -138,15 +138,15 @@ pub(crate) fn look_after(engine: &Engine) {
 
 /// One answer that a callback gives and a future takes.
 #[derive(Clone, Default)]
-struct Signal(Arc<Mutex<(Option<bool>, Option<Waker>)>>);
+pub(crate) struct Signal(Arc<Mutex<(Option<bool>, Option<Waker>)>>);
 
 impl Signal {
     /// The answer, where it is there.
-    fn answer(&self) -> Option<bool> {
+    pub fn answer(&self) -> Option<bool> {
         lock(&self.0).0
     }
 
-    fn set(&self, answer: bool) {
+    pub fn set(&self, answer: bool) {
         let mut state = lock(&self.0);
         state.0 = Some(answer);
         let waker = state.1.take();

@@ -1,52 +1,37 @@
-//! What a device has done so far, in numbers.
+//! What a device has done so far, while it is counted.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use wgrad_tensor::device::Stats;
 
-/// Counts since the device was opened; `buffers` and `bytes` are what it holds now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Plans run.
-    pub plans_run: u64,
-    /// Kernels started.
-    pub dispatches: u64,
-    /// Pipelines compiled.
-    pub pipelines: u64,
-    /// Command buffers handed to the device.
-    pub submits: u64,
-    /// Copies from host to device.
-    pub uploads: u64,
-    /// Copies from device to host.
-    pub reads: u64,
-    /// Buffers allocated, in use or waiting for it.
-    pub buffers: u64,
-    /// Bytes of these buffers.
-    pub bytes: u64,
-}
-
-/// [`Stats`] while they are counted.
+/// [`Stats`] in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub plans_run: AtomicU64,
-    pub dispatches: AtomicU64,
+    pub kernels: AtomicU64,
     pub pipelines: AtomicU64,
     pub submits: AtomicU64,
     pub uploads: AtomicU64,
+    pub parameter_blocks: AtomicU64,
     pub reads: AtomicU64,
+    pub allocations: AtomicU64,
     pub buffers: AtomicU64,
     pub bytes: AtomicU64,
+    pub free_bytes: AtomicU64,
 }
 
 impl Counters {
     pub fn stats(&self) -> Stats {
         Stats {
-            plans_run: self.plans_run.load(Relaxed),
-            dispatches: self.dispatches.load(Relaxed),
+            kernels: self.kernels.load(Relaxed),
             pipelines: self.pipelines.load(Relaxed),
             submits: self.submits.load(Relaxed),
             uploads: self.uploads.load(Relaxed),
+            parameter_blocks: self.parameter_blocks.load(Relaxed),
             reads: self.reads.load(Relaxed),
+            allocations: self.allocations.load(Relaxed),
             buffers: self.buffers.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
+            free_bytes: self.free_bytes.load(Relaxed),
+            ..Stats::default()
         }
     }
 }

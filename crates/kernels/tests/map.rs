@@ -341,7 +341,7 @@ fn a_new_shape_or_number_compiles_nothing() {
         let code = vec![Instruction::Load(0, DType::F32), build.compute(Map::Row(row("neg")), &[0], DType::F32, &[])];
         build.map(&[9, 11], code, &[1], vec![x]);
         assert_eq!(run::<f32>(&own, &build, &[upload(&own, &[1.0f32; 99])]), vec![-1.0; 99]);
-        assert_eq!((first.pipelines, own.stats().pipelines, own.stats().dispatches), (1, 1, 2));
+        assert_eq!((first.pipelines, own.stats().pipelines, own.stats().kernels), (1, 1, 2));
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::plan::{Given, Plan};
 use std::fmt::Debug;
 use wgrad_tensor::Result;
-use wgrad_tensor::device::{BoxFuture, Buffer, Description};
+use wgrad_tensor::device::{BoxFuture, Buffer, Description, Stats};
 
 /// What runs plans.
 pub trait Backend: Send + Sync + Debug {
@@ -16,6 +16,14 @@ pub trait Backend: Send + Sync + Debug {
     /// Runs a plan on what it is given, and gives the buffers of its outputs. It does not wait for a GPU: what goes wrong
     /// there is the error of the next read.
     fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>>;
+
+    /// What the device has done and holds, where it counts that; `plans` and `evaluations` are not its own to count.
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    /// Gives the memory that waits for reuse back to the system.
+    fn release_free_memory(&self) {}
 
     /// Copies a buffer's `bytes` first bytes to the host, with any error that the device has met since the last read.
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;

@@ -11,10 +11,11 @@ use crate::profile::{KernelRun, bytes, flops};
 use std::any::Any;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wgrad_tensor::Result;
-use wgrad_tensor::device::{BoxFuture, Buffer, Description, Runtime};
+use wgrad_tensor::device::{BoxFuture, Buffer, Description, Runtime, Stats};
 use wgrad_tensor::node::{Edge, Node};
 use wgrad_tensor::op::Compute;
 
@@ -28,6 +29,9 @@ pub struct Planned<B> {
     profile: Mutex<Option<Vec<KernelRun>>>,
     finds_nan: bool,
     prints_plans: bool,
+    /// Plans made, and plans carried out.
+    plans: AtomicU64,
+    evaluations: AtomicU64,
 }
 
 impl<B: Backend> Planned<B> {
@@ -46,6 +50,8 @@ impl<B: Backend> Planned<B> {
             profile: Mutex::new(None),
             finds_nan: set("WGRAD_NAN"),
             prints_plans: set("WGRAD_PLANS"),
+            plans: AtomicU64::new(0),
+            evaluations: AtomicU64::new(0),
         }
     }
 
@@ -116,7 +122,9 @@ impl<B: Backend> Runtime for Planned<B> {
             return Ok(());
         }
         let Recorded { graph, buffers, scalars, .. } = record(&collected)?;
+        self.evaluations.fetch_add(1, Relaxed);
         let plan = cache.get(graph, |graph| {
+            self.plans.fetch_add(1, Relaxed);
             let plan = plan(graph, self.limits);
             if self.prints_plans {
                 println!("{}", plan.describe(&|step| lines(step, &collected)));
@@ -159,6 +167,14 @@ impl<B: Backend> Runtime for Planned<B> {
     fn profile(&self, on: bool) -> Box<dyn Any> {
         let runs = std::mem::replace(&mut *Planned::profile(self), on.then(Vec::new));
         Box::new(runs.unwrap_or_default())
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { plans: self.plans.load(Relaxed), evaluations: self.evaluations.load(Relaxed), ..self.backend.stats() }
+    }
+
+    fn release_free_memory(&self) {
+        self.backend.release_free_memory();
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {

@@ -43,6 +43,35 @@ pub struct Description {
     pub max_bindings: u32,
 }
 
+/// What a device has done since it was opened, and the memory that it holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Plans made: evaluations of a structure that was not known yet.
+    pub plans: u64,
+    /// Plans carried out.
+    pub evaluations: u64,
+    /// Kernels started.
+    pub kernels: u64,
+    /// Pipelines compiled.
+    pub pipelines: u64,
+    /// Command buffers handed to a GPU.
+    pub submits: u64,
+    /// Tensors copied from the host to the device.
+    pub uploads: u64,
+    /// Blocks of kernels' parameters copied from the host to the device: at most one for each evaluation.
+    pub parameter_blocks: u64,
+    /// Copies from the device to the host, of a tensor or of what tells whether all went well.
+    pub reads: u64,
+    /// Buffers that were asked of the system because none waited for reuse.
+    pub allocations: u64,
+    /// Buffers held now, in use or waiting for reuse.
+    pub buffers: u64,
+    /// Bytes of these buffers.
+    pub bytes: u64,
+    /// Bytes of those that wait for reuse.
+    pub free_bytes: u64,
+}
+
 /// What computes: everything that a [`Device`] asks of it.
 pub trait Runtime: Send + Sync + fmt::Debug {
     /// What it says of itself.
@@ -64,6 +93,14 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     fn profile(&self, _on: bool) -> Box<dyn Any> {
         Box::new(())
     }
+
+    /// What it has done and holds, where it counts that.
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    /// Gives the memory that waits for reuse back to the system.
+    fn release_free_memory(&self) {}
 
     /// Copies a buffer's `bytes` first bytes to the host, with any error that the device has met since the last read.
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;
@@ -113,6 +150,16 @@ impl Device {
     /// The runtime behind the device.
     pub fn runtime(&self) -> &dyn Runtime {
         &*self.0.runtime
+    }
+
+    /// What the device has done since it was opened, and the memory that it holds now.
+    pub fn stats(&self) -> Stats {
+        self.runtime().stats()
+    }
+
+    /// Gives the memory that waits for reuse back to the system. PyTorch: `torch.cuda.empty_cache`.
+    pub fn release_free_memory(&self) {
+        self.runtime().release_free_memory();
     }
 
     /// Fixes all random numbers drawn on this device from here on. PyTorch: `torch.manual_seed`.

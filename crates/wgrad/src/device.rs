@@ -5,7 +5,7 @@ use wgrad_cpu::Cpu;
 use wgrad_plan::Planned;
 
 pub use wgrad_tensor::Device;
-pub use wgrad_tensor::device::Description;
+pub use wgrad_tensor::device::{Description, Stats};
 
 #[cfg(feature = "gpu")]
 mod gpu;

@@ -19,12 +19,17 @@ mod walk;
 use crate::device::Engine;
 use crate::dispatch::{Dispatch, grid, submit};
 use crate::journal::{Check, Verdict, device_error};
-use crate::memory::{Block, GpuBuffer, Use};
+use crate::memory::{GpuBuffer, Use};
 use crate::params::Params;
 use crate::pipelines::{Interface, Key, Source};
+use crate::stats::count;
+use crate::status::StatusWords;
+use crate::timing::submit_timed;
 use finish::Finish;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use wgrad_plan::{Given, Instruction, Operand, Plan, Program, Step, ValueId, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{ErrorKind, Problem, Result};
@@ -46,14 +51,22 @@ pub(crate) struct Lowering<'a> {
     given: &'a Given<'a>,
     values: Vec<Option<Arc<GpuBuffer>>>,
     verdict: Arc<Verdict>,
+    /// The number of the step that is being lowered.
+    current: usize,
     dispatches: Vec<Dispatch>,
     params: Vec<u8>,
-    status: Option<Block>,
+    status: Option<StatusWords>,
     checks: Vec<Check>,
 }
 
-/// What a finished lowering leaves: the outputs, and what to look at when they are read.
-type Submitted = (Vec<Arc<GpuBuffer>>, Option<Block>, Vec<Check>);
+/// What a finished lowering leaves: the outputs, what to look at when they are read, and where somebody wants to know,
+/// what each step took.
+pub(crate) struct Submitted {
+    pub outputs: Vec<Arc<GpuBuffer>>,
+    pub status: Option<StatusWords>,
+    pub checks: Vec<Check>,
+    pub times: Vec<Duration>,
+}
 
 /// An operand of a kernel: the buffer and the window on it.
 #[derive(Clone)]
@@ -98,6 +111,7 @@ impl<'a> Lowering<'a> {
             given,
             values,
             verdict,
+            current: 0,
             dispatches: Vec::new(),
             params: Vec::new(),
             status: None,
@@ -105,8 +119,9 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// Lowers one step.
-    pub fn step(&mut self, step: &Step) -> Result<(), Problem> {
+    /// Lowers one step, the plan's `number`-th.
+    pub fn step(&mut self, number: usize, step: &Step) -> Result<(), Problem> {
+        self.current = number;
         let inputs = step.operands.iter().map(|operand| self.input(operand)).collect::<Result<Vec<_>, _>>()?;
         let mut outputs = Vec::with_capacity(step.results.len());
         for &value in &step.results {
@@ -216,14 +231,23 @@ impl<'a> Lowering<'a> {
             bytes => {
                 let block = self.engine.memory.allocate(Use::Params, bytes.len())?;
                 self.engine.queue.write_buffer(block.raw(), 0, bytes);
+                count(&self.engine.counters.parameter_blocks);
                 Some(block)
             }
         };
-        submit(self.engine, &self.dispatches, params.as_ref(), self.status.as_ref());
+        let (params, status) = (params.as_ref(), self.status.as_ref());
+        let times = match self.given.watch {
+            None => {
+                submit(self.engine, &self.dispatches, params, status);
+                Vec::new()
+            }
+            Some(_) => submit_timed(self.engine, &self.dispatches, params, status, self.plan.steps.len())?,
+        };
+        self.engine.counters.kernels.fetch_add(self.dispatches.len() as u64, Relaxed);
         let missing = || device_error(ErrorKind::Value, "run", "the plan does not compute one of its outputs");
         let output = |&value: &ValueId| self.values.get(value).cloned().flatten().ok_or_else(missing);
         let outputs = self.plan.outputs.iter().map(output).collect::<Result<Vec<_>>>()?;
-        Ok((outputs, self.status, self.checks))
+        Ok(Submitted { outputs, status: self.status, checks: self.checks, times })
     }
 
     /// Adds a dispatch. The text is made only where its pipeline is not there yet.
@@ -266,7 +290,7 @@ impl<'a> Lowering<'a> {
             Interface { inputs: launch.inputs.len(), outputs: launch.outputs.len(), params: params.is_some() };
         let pipeline = self.engine.pipelines.get(launch.key, interface, source)?;
         let buffers = launch.inputs.into_iter().chain(launch.outputs).cloned().collect();
-        self.dispatches.push(Dispatch { pipeline, buffers, params, grid });
+        self.dispatches.push(Dispatch { step: self.current, pipeline, buffers, params, grid });
         Ok(())
     }
 
@@ -279,20 +303,21 @@ impl<'a> Lowering<'a> {
     }
 
     /// Reserves the two status words of an index op or a pick: whether there was a bad index, and the largest one. The
-    /// buffer has room for all of the plan's.
+    /// first check takes words for all of the plan's.
     fn check(&mut self, step: &Step, size: usize, dtype: DType) -> Result<(wgpu::Buffer, u32), Problem> {
-        let slot = self.checks.len() as u32 * 2;
-        let raw = match &self.status {
-            Some(block) => block.raw().clone(),
+        let slot = 2 * self.checks.len();
+        let words = match &self.status {
+            Some(words) => words,
             None => {
                 let checks: usize = self.plan.steps.iter().map(checks).sum();
-                let block = self.engine.memory.allocate(Use::Status, checks * 8);
-                let block = block.map_err(|error| Problem::new(error.kind(), error.message().to_owned()))?;
-                self.status.insert(block).raw().clone()
+                let words = self.engine.status.take(&self.engine.memory, 2 * checks);
+                let words = words.map_err(|error| Problem::new(error.kind(), error.message().to_owned()))?;
+                self.status.insert(words)
             }
         };
+        let place = (words.raw().clone(), (words.first() + slot) as u32);
         self.checks.push(Check { slot, origin: (self.given.origin)(step), size, dtype });
-        Ok((raw, slot))
+        Ok(place)
     }
 
     /// The input itself where its window is the whole buffer in order, else a copy of the window.

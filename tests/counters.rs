@@ -1,0 +1,176 @@
+//! What a training step costs beside its kernels: no new plan, no new pipeline, no new memory.
+
+use wgrad::device::Stats;
+use wgrad::plan::Planned;
+use wgrad::prelude::*;
+#[cfg(feature = "gpu")]
+use wgrad_kernels::{Gpu, Tuning};
+
+/// Every device, opened anew, since what other tests do must not count; GPUs with either form of their kernels.
+fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::new(Planned::new(wgrad_cpu::Cpu::new()))];
+    #[cfg(feature = "gpu")]
+    for adapter in device::adapters() {
+        for tuning in [Tuning::Hardware, Tuning::Software] {
+            match pollster::block_on(Gpu::open_async(&device::Choice::Index(adapter.index), tuning)) {
+                Ok(gpu) => devices.push(Device::new(Planned::new(gpu))),
+                Err(error) => println!("SKIPPED {adapter}: {error}"),
+            }
+        }
+    }
+    println!("testing on {devices:?}");
+    devices
+}
+
+#[derive(Module)]
+struct Mlp {
+    fc1: Linear,
+    dropout: Dropout,
+    fc2: Linear,
+}
+
+const INPUTS: usize = 20;
+const CLASSES: usize = 5;
+
+struct Training {
+    device: Device,
+    model: Mlp,
+    optimizer: AdamW,
+}
+
+impl Training {
+    fn new(device: &Device) -> Training {
+        let model = Mlp {
+            fc1: Linear::new(INPUTS, 32, device),
+            dropout: Dropout::new(0.25),
+            fc2: Linear::new(32, CLASSES, device),
+        };
+        let optimizer = AdamW::new(model.parameters(), 1e-2);
+        Training { device: device.clone(), model, optimizer }
+    }
+
+    /// The loss of a step on a batch of so many examples, and what the step cost.
+    fn step(&mut self, batch: usize) -> wgrad::Result<(Tensor, Stats)> {
+        let before = self.device.stats();
+        let images: Vec<f32> = (0..batch * INPUTS).map(|i| (i as f32 * 0.37).sin()).collect();
+        let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
+        let images = Tensor::from_slice(&images, [batch, INPUTS], &self.device);
+        let labels = Tensor::from_slice(&labels, [batch], &self.device);
+        let x = self.model.fc1.forward(&images).relu();
+        let loss = self.model.fc2.forward(&self.model.dropout.forward(&x)).cross_entropy(&labels);
+        let (gradients, _) = clip_grad_norm(&loss.backward()?, 1.0)?;
+        self.optimizer.step(gradients)?;
+        Ok((loss, since(before, self.device.stats())))
+    }
+}
+
+/// What was counted from one moment to another; what is held, as it is at the second.
+fn since(before: Stats, after: Stats) -> Stats {
+    Stats {
+        plans: after.plans - before.plans,
+        evaluations: after.evaluations - before.evaluations,
+        kernels: after.kernels - before.kernels,
+        pipelines: after.pipelines - before.pipelines,
+        submits: after.submits - before.submits,
+        uploads: after.uploads - before.uploads,
+        parameter_blocks: after.parameter_blocks - before.parameter_blocks,
+        reads: after.reads - before.reads,
+        allocations: after.allocations - before.allocations,
+        ..after
+    }
+}
+
+#[test]
+fn a_training_step_repeats_what_is_there() -> wgrad::Result<()> {
+    for device in &devices() {
+        let mut training = Training::new(device);
+        for number in 0..12 {
+            match number {
+                5 => training.optimizer.set_lr(3e-3),
+                7 => device.manual_seed(11),
+                _ => {}
+            }
+            let (_, cost) = training.step(32)?;
+            if number > 0 {
+                let repeated = (cost.plans, cost.pipelines, cost.allocations, cost.uploads, cost.reads);
+                assert_eq!(repeated, (0, 0, 0, 2, 0), "step {number} on {device}: {cost:?}");
+                assert!(cost.evaluations == 1 && cost.kernels > 0 && cost.parameter_blocks <= 1, "{cost:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_loss_that_is_asked_for_is_one_read_and_nothing_else() -> wgrad::Result<()> {
+    for device in &devices() {
+        let mut training = Training::new(device);
+        training.step(32)?;
+        training.step(32)?.0.item::<f32>()?;
+        let (loss, _) = training.step(32)?;
+        let before = device.stats();
+        loss.item::<f32>()?;
+        let cost = since(before, device.stats());
+        assert_eq!((cost.reads, cost.evaluations, cost.kernels, cost.allocations), (1, 0, 0, 0), "{device}: {cost:?}");
+    }
+    Ok(())
+}
+
+/// Sizes reach kernels as parameters. Only how many invocations share a reduction over the batch is part of its kernel: a
+/// power of two. So the batches here lie between two of them.
+#[test]
+fn a_smaller_batch_is_planned_but_compiles_nothing() -> wgrad::Result<()> {
+    for device in &devices() {
+        let mut training = Training::new(device);
+        for _ in 0..2 {
+            training.step(32)?;
+        }
+        for batch in [31, 20, 17] {
+            let (_, cost) = training.step(batch)?;
+            assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
+        }
+        for batch in [32, 17] {
+            assert_eq!(training.step(batch)?.1.plans, 0, "plans are kept");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn another_attribute_is_another_plan() -> wgrad::Result<()> {
+    for device in &devices() {
+        let x = Tensor::from_slice(&[1.0f32; 16], [4, 4], device);
+        let plans = |y: Tensor| -> wgrad::Result<u64> {
+            let before = device.stats();
+            y.eval()?;
+            Ok(since(before, device.stats()).plans)
+        };
+        let found = [
+            plans(x.sum(0))?,
+            plans(x.sum(1))?,
+            plans(x.sum(0))?,
+            plans(x.sum(1))?,
+            plans(&x * 2.0)?,
+            plans(&x * 3.0)?,
+        ];
+        assert_eq!(found, [1, 1, 0, 0, 1, 0], "on {device}");
+    }
+    Ok(())
+}
+
+#[test]
+fn free_memory_goes_back() -> wgrad::Result<()> {
+    for device in &devices() {
+        let before = device.stats();
+        let x = Tensor::from_slice(&vec![1.0f32; 100_000], [100_000], device);
+        let held = device.stats();
+        assert!(held.bytes >= before.bytes + 400_000 && held.buffers > before.buffers, "{device}: {held:?}");
+        device.sync()?;
+        drop(x);
+        assert!(device.stats().free_bytes >= 400_000, "{device}: {:?}", device.stats());
+        device.release_free_memory();
+        let after = device.stats();
+        assert!(after.free_bytes == 0 && after.bytes <= before.bytes, "{device}: {before:?} {after:?}");
+    }
+    Ok(())
+}
