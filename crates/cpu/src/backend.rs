@@ -69,7 +69,7 @@ impl Cpu {
     fn steps(
         &self,
         plan: &Plan,
-        inputs: &[Buffer],
+        inputs: Vec<Buffer>,
         numbers: &[Scalar],
         windows: &[Vec<Layout>],
         mut times: Option<&mut Vec<Duration>>,
@@ -173,8 +173,8 @@ fn is_large(plan: &Plan) -> bool {
 }
 
 /// The buffer as one of this backend's.
-fn ours(buffer: &Buffer) -> Option<Arc<buffer::Buffer>> {
-    let any: Arc<dyn Any + Send + Sync> = buffer.clone();
+fn ours(buffer: Buffer) -> Option<Arc<buffer::Buffer>> {
+    let any: Arc<dyn Any + Send + Sync> = buffer;
     any.downcast().ok()
 }
 
@@ -191,8 +191,8 @@ impl Backend for Cpu {
         Ok(Arc::new(buffer))
     }
 
-    fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
-        let Given { inputs, scalars, origin, watch } = *given;
+    fn run(&self, plan: &Plan, inputs: Vec<Buffer>, given: &Given<'_>) -> Result<Vec<Buffer>> {
+        let Given { scalars, origin, watch } = *given;
         let windows = |step: &Step| step.operands.iter().map(|operand| operand.window(given)).collect();
         let windows: Vec<Vec<Layout>> = plan.steps.iter().map(windows).collect();
         let mut times = watch.map(|_| Vec::with_capacity(plan.steps.len()));
@@ -224,7 +224,7 @@ impl Backend for Cpu {
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
         self.reads.fetch_add(1, Relaxed);
-        let read = match ours(buffer) {
+        let read = match ours(buffer.clone()) {
             Some(buffer) => Ok(buffer[..bytes.min(buffer.len())].to_vec()),
             None => Err(Error::new(ErrorKind::Device, "read", "was given a buffer of another device")),
         };

@@ -129,8 +129,8 @@ impl fmt::Debug for Gpu {
 }
 
 /// The buffer of this backend behind a handle.
-pub(crate) fn own(buffer: &Buffer) -> Result<Arc<GpuBuffer>> {
-    let any: Arc<dyn Any + Send + Sync> = buffer.clone();
+pub(crate) fn own(buffer: Buffer) -> Result<Arc<GpuBuffer>> {
+    let any: Arc<dyn Any + Send + Sync> = buffer;
     any.downcast().map_err(|_| device_error(ErrorKind::Device, "run", "a buffer of another device"))
 }
 
@@ -143,8 +143,8 @@ impl Backend for Gpu {
         self.0.upload(bytes)
     }
 
-    fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
-        self.0.run(plan, given)
+    fn run(&self, plan: &Plan, inputs: Vec<Buffer>, given: &Given<'_>) -> Result<Vec<Buffer>> {
+        self.0.run(plan, inputs, given)
     }
 
     fn stats(&self) -> Stats {
@@ -157,7 +157,7 @@ impl Backend for Gpu {
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
         let engine = self.0.clone();
-        let staged = own(buffer).and_then(|buffer| Staged::new(&engine, Some(&buffer), bytes));
+        let staged = own(buffer.clone()).and_then(|buffer| Staged::new(&engine, Some(&buffer), bytes));
         Box::pin(async move { read(&engine, staged?).await })
     }
 
@@ -188,28 +188,28 @@ impl Engine {
         Ok(Arc::new(buffer))
     }
 
-    fn run(self: &Arc<Self>, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
+    fn run(self: &Arc<Self>, plan: &Plan, inputs: Vec<Buffer>, given: &Given<'_>) -> Result<Vec<Buffer>> {
         if let Some(error) = self.journal.lost() {
             return Err(error);
         }
-        let inputs = given.inputs.iter().map(own).collect::<Result<Vec<_>>>()?;
-        if let Some(error) = inputs.iter().find_map(|input| input.verdict.error()) {
-            return Err(error);
-        }
-        look_after(self);
-        let _order = lock(&self.order);
-        let verdict = Arc::new(Verdict::default());
-        let mut lowering = Lowering::new(self, plan, given, &inputs, verdict.clone())?;
-        for (number, step) in plan.steps.iter().enumerate() {
-            lowering.step(number, step).map_err(|problem| (given.origin)(step).error(problem))?;
-        }
-        let Submitted { outputs, status, checks, times } = lowering.submit()?;
+        let inputs = inputs.into_iter().map(own).collect::<Result<Vec<_>>>()?;
         let mut read_from: Vec<Arc<Verdict>> = Vec::new();
         for input in &inputs {
+            if let Some(error) = input.verdict.error() {
+                return Err(error);
+            }
             if input.verdict.is_open() && !read_from.iter().any(|known| Arc::ptr_eq(known, &input.verdict)) {
                 read_from.push(input.verdict.clone());
             }
         }
+        look_after(self);
+        let _order = lock(&self.order);
+        let verdict = Arc::new(Verdict::default());
+        let mut lowering = Lowering::new(self, plan, given, inputs, verdict.clone())?;
+        for (number, step) in plan.steps.iter().enumerate() {
+            lowering.step(number, step).map_err(|problem| (given.origin)(step).error(problem))?;
+        }
+        let Submitted { outputs, status, checks, times } = lowering.submit()?;
         self.journal.open(OpenRun { verdict: verdict.clone(), inputs: read_from, status, checks });
         // Outside the browser the driver complains while it is called.
         if let Some(fault) = self.journal.take_fault() {

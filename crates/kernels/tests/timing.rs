@@ -37,7 +37,8 @@ fn a_watched_run_tells_the_time_of_each_step() {
         let begin = Instant::now();
         let outputs = gpu.run(
             &build.plan,
-            &Given { inputs: &inputs, scalars: &build.scalars, origin: &origin, watch: Some(&watch) },
+            inputs.clone(),
+            &Given { scalars: &build.scalars, origin: &origin, watch: Some(&watch) },
         );
         let took = begin.elapsed();
         let found: Vec<Vec<f32>> = outputs.unwrap().iter().map(|out| read(gpu, out).unwrap()).collect();
@@ -66,8 +67,8 @@ fn a_long_run_is_timed_whole() {
         let told = RefCell::new(Vec::new());
         let watch = |_: &Step, time: Duration| told.borrow_mut().push(time);
         let inputs = [upload(gpu, &[1.0f32; 16])];
-        let given = Given { inputs: &inputs, scalars: &build.scalars, origin: &origin, watch: Some(&watch) };
-        gpu.run(&build.plan, &given).unwrap();
+        let given = Given { scalars: &build.scalars, origin: &origin, watch: Some(&watch) };
+        gpu.run(&build.plan, inputs.clone(), &given).unwrap();
         assert_eq!(told.borrow().len(), 300);
     }
 }

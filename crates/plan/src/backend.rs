@@ -13,9 +13,10 @@ pub trait Backend: Send + Sync + Debug {
     /// Copies `bytes` to the device. It does not wait.
     fn upload(&self, bytes: &[u8]) -> Result<Buffer>;
 
-    /// Runs a plan on what it is given, and gives the buffers of its outputs. It does not wait for a GPU: what goes wrong
-    /// there is the error of the next read.
-    fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>>;
+    /// Runs a plan and gives the buffers of its outputs. `inputs` has a buffer for each of [`Plan::inputs`]; the memory
+    /// of one that nobody else holds is used again as soon as the plan frees its value. It does not wait for a GPU: what
+    /// goes wrong there is the error of the next read.
+    fn run(&self, plan: &Plan, inputs: Vec<Buffer>, given: &Given<'_>) -> Result<Vec<Buffer>>;
 
     /// What the device has done and holds, where it counts that; `plans` and `evaluations` are not its own to count.
     fn stats(&self) -> Stats {

@@ -1,6 +1,6 @@
 //! Plans that were made already, found by the structure of what they compute.
 
-use crate::graph::Graph;
+use crate::graph::{Recorded, Structure};
 use crate::plan::Plan;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 /// Calls of all graphs whose plans are kept: some hundred training steps. Beyond, those unused for longest go.
 const KEPT: usize = 500_000;
 
-/// How graphs are hashed. Whatever it gives, graphs are compared in full.
-pub(crate) type HashGraph = fn(&Graph) -> u64;
+/// How graphs are hashed. Whatever it gives, their structures are compared in full.
+pub(crate) type HashGraph = fn(&Recorded<'_>) -> u64;
 
 /// A bounded cache of plans.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Cache {
 
 #[derive(Debug)]
 struct Entry {
-    graph: Graph,
+    structure: Structure,
     plan: Arc<Plan>,
     used: u64,
 }
@@ -33,18 +33,19 @@ impl Cache {
     }
 
     /// The plan of a graph; `make` makes it where it is not there.
-    pub fn get(&mut self, graph: Graph, make: impl FnOnce(&Graph) -> Plan) -> Arc<Plan> {
+    pub fn get(&mut self, recorded: &Recorded<'_>, make: impl FnOnce() -> Plan) -> Arc<Plan> {
         self.clock += 1;
-        let hash = (self.hash)(&graph);
+        let hash = (self.hash)(recorded);
         let entries = self.plans.entry(hash).or_default();
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.graph == graph) {
+        if let Some(entry) = entries.iter_mut().find(|entry| recorded.is(&entry.structure)) {
             entry.used = self.clock;
             return entry.plan.clone();
         }
-        let plan = Arc::new(make(&graph));
-        let calls = graph.calls.len();
+        let plan = Arc::new(make());
+        let structure = recorded.structure();
+        let calls = structure.calls();
         if calls <= KEPT {
-            entries.push(Entry { graph, plan: plan.clone(), used: self.clock });
+            entries.push(Entry { structure, plan: plan.clone(), used: self.clock });
             self.calls += calls;
         }
         while self.calls > KEPT {
@@ -60,6 +61,6 @@ impl Cache {
         let newer = used[used.len() / 2];
         self.plans.values_mut().for_each(|entries| entries.retain(|entry| entry.used > newer));
         self.plans.retain(|_, entries| !entries.is_empty());
-        self.calls = self.plans.values().flatten().map(|entry| entry.graph.calls.len()).sum();
+        self.calls = self.plans.values().flatten().map(|entry| entry.structure.calls()).sum();
     }
 }

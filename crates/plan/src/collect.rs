@@ -1,7 +1,9 @@
 //! What an evaluation computes: the pending nodes behind its roots, and which of their results are kept.
 
-use crate::ids::{IdMap, IdSet};
+use crate::ids::IdSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wgrad_tensor::Result;
 use wgrad_tensor::node::{Edge, Node};
 use wgrad_tensor::op::{Compute, Reduction};
@@ -12,6 +14,22 @@ pub(crate) struct Collected {
     pub nodes: Vec<Arc<Node>>,
     /// The outputs whose values are stored.
     pub wanted: Vec<Edge>,
+    /// The nodes' arguments, counted; perhaps some more.
+    pub edges: usize,
+}
+
+/// Marks for so many nodes that no node has had yet: what a marked node says is never taken for what an earlier
+/// evaluation wrote there.
+pub(crate) fn fresh_marks(count: usize) -> Range<u64> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let first = NEXT.fetch_add(count as u64, Ordering::Relaxed);
+    first..first + count as u64
+}
+
+/// The place that a node was marked with, where its mark is one of these.
+pub(crate) fn place(node: &Node, marks: &Range<u64>) -> Option<usize> {
+    let mark = node.mark();
+    marks.contains(&mark).then(|| (mark - marks.start) as usize)
 }
 
 /// Collects the pending nodes behind `roots`. What somebody holds and shares an unevaluated ancestor joins, as does what
@@ -26,140 +44,126 @@ pub(crate) fn collect(roots: &[Edge]) -> Result<Collected> {
             pending.push(root);
         }
     }
-    let Some(first) = pending.first() else { return Ok(Collected { nodes: Vec::new(), wanted: Vec::new() }) };
-    let held = first.node().device().held_pending();
-    let mut found = Found::default();
-    pending.iter().for_each(|root| found.add(root.node()));
-    held.iter().for_each(|node| found.add(node));
-    let joined: IdSet<usize> = pending.iter().map(|root| found.component(root.node())).collect();
+    let Some(first) = pending.first() else { return Ok(Collected { nodes: Vec::new(), wanted: Vec::new(), edges: 0 }) };
+    let waiting = first.node().device().pending();
+    let (joined, edges) = joined(&waiting, &pending);
     let mut wanted = Wanted::default();
-    pending.iter().for_each(|root| wanted.add(root));
-    for node in held.iter().filter(|node| joined.contains(&found.component(node))) {
-        (0..node.metas().len()).for_each(|output| wanted.add(&Edge::new(node.clone(), output)));
+    pending.iter().for_each(|root| wanted.add(root.node()));
+    let mut nodes = Vec::with_capacity(waiting.len());
+    for (node, joined) in waiting.into_iter().zip(joined) {
+        if joined {
+            nodes.push(node);
+        }
     }
-    let mut nodes = std::mem::take(&mut found.nodes);
-    nodes.retain(|node| joined.contains(&found.component(node)));
-    nodes.sort_unstable_by_key(|node| node.id());
+    nodes.iter().filter(|node| node.handles() > 0).for_each(|node| wanted.add(node));
     for node in &nodes {
         keep_for_gradient(node, &mut wanted);
     }
-    Ok(Collected { nodes, wanted: wanted.edges })
+    Ok(Collected { nodes, wanted: wanted.edges, edges })
 }
 
-/// Pending nodes, and which of them hang together.
-#[derive(Default)]
-struct Found {
-    nodes: Vec<Arc<Node>>,
-    places: IdMap<u64, usize>,
-    /// Another node of the same component, itself at the component's root.
-    towards: Vec<usize>,
+/// Which nodes belong to the evaluation: those behind a root, and those behind something held that hangs together with
+/// a root. And how many arguments all that were looked at have.
+fn joined(nodes: &[Arc<Node>], roots: &[&Edge]) -> (Vec<bool>, usize) {
+    let mut edges = 0;
+    let marks = fresh_marks(nodes.len());
+    nodes.iter().zip(marks.clone()).for_each(|(node, mark)| node.set_mark(mark));
+    let mut needed: Vec<bool> = nodes.iter().map(|node| node.handles() > 0).collect();
+    let roots: Vec<usize> = roots.iter().filter_map(|root| place(root.node(), &marks)).collect();
+    roots.iter().for_each(|&root| needed[root] = true);
+    // Another node of the same component, itself at the component's root.
+    let mut towards: Vec<usize> = (0..nodes.len()).collect();
+    for (at, node) in nodes.iter().enumerate().rev() {
+        if !needed[at] {
+            continue;
+        }
+        node.with_inputs(|inputs| {
+            edges += inputs.len();
+            for to in inputs.iter().filter_map(|input| place(input.node(), &marks)) {
+                needed[to] = true;
+                let (a, b) = (component(&mut towards, at), component(&mut towards, to));
+                towards[a] = b;
+            }
+        });
+    }
+    let mut joined = vec![false; nodes.len()];
+    for root in roots {
+        joined[component(&mut towards, root)] = true;
+    }
+    let joined = (0..nodes.len()).map(|at| needed[at] && joined[component(&mut towards, at)]).collect();
+    (joined, edges)
+}
+
+/// The root of a node's component.
+fn component(towards: &mut [usize], mut at: usize) -> usize {
+    while towards[at] != at {
+        towards[at] = towards[towards[at]];
+        at = towards[at];
+    }
+    at
 }
 
 #[derive(Default)]
 struct Wanted {
     edges: Vec<Edge>,
-    seen: IdSet<(u64, usize)>,
+    seen: IdSet<u64>,
     /// What was asked for as a value to keep.
-    looked_at: IdSet<(u64, usize)>,
+    looked_at: IdSet<u64>,
 }
 
 impl Wanted {
-    fn add(&mut self, edge: &Edge) {
-        if is_pending(edge) && self.seen.insert((edge.node().id(), edge.output())) {
-            self.edges.push(edge.clone());
-        }
-    }
-}
-
-impl Found {
-    /// Adds a pending node with its pending ancestors.
+    /// Asks for all outputs of a node: they are stored together.
     fn add(&mut self, node: &Arc<Node>) {
-        let mut open = Vec::new();
-        self.place(node, &mut open);
-        while let Some(at) = open.pop() {
-            let node = self.nodes[at].clone();
-            node.with_inputs(|inputs| {
-                for input in inputs.iter().filter(|input| is_pending(input)) {
-                    let to = self.place(input.node(), &mut open);
-                    let (a, b) = (self.root(at), self.root(to));
-                    self.towards[a] = b;
-                }
-            });
+        if node.is_pending() && self.seen.insert(node.id()) {
+            self.edges.extend((0..node.metas().len()).map(|output| Edge::new(node.clone(), output)));
         }
     }
-
-    fn place(&mut self, node: &Arc<Node>, open: &mut Vec<usize>) -> usize {
-        let next = self.nodes.len();
-        let at = *self.places.entry(node.id()).or_insert(next);
-        if at == next {
-            self.nodes.push(node.clone());
-            self.towards.push(next);
-            open.push(next);
-        }
-        at
-    }
-
-    fn root(&mut self, mut at: usize) -> usize {
-        while self.towards[at] != at {
-            self.towards[at] = self.towards[self.towards[at]];
-            at = self.towards[at];
-        }
-        at
-    }
-
-    /// The component of a node that was added.
-    fn component(&mut self, node: &Node) -> usize {
-        let at = self.places.get(&node.id()).copied().unwrap_or_default();
-        self.root(at)
-    }
-}
-
-fn is_pending(edge: &Edge) -> bool {
-    matches!(edge.buffer(), Ok(None))
 }
 
 /// Marks what the gradient rule of a tracked node reads, so that the walk back computes nothing twice.
 fn keep_for_gradient(node: &Arc<Node>, wanted: &mut Wanted) {
-    if !node.is_tracked() || node.is_leaf() || node.is_consumed() {
+    if !node.keeps_inputs() {
         return;
     }
     let reads = node.op().reads();
     if let Compute::Reduce(Reduction::Max | Reduction::Min, _) = node.op().compute() {
         // Its gradient looks for the elements that equal the result: they must have the same bits.
         node.with_inputs(|inputs| inputs.iter().for_each(|input| wanted.add(&viewed(input))));
-        return wanted.add(&Edge::new(node.clone(), 0));
+        return wanted.add(node);
     }
     if reads.outputs {
-        (0..node.metas().len()).for_each(|output| keep(&Edge::new(node.clone(), output), wanted));
+        keep(node, wanted);
     }
     if reads.inputs {
-        node.with_inputs(|inputs| inputs.iter().for_each(|input| keep(input, wanted)));
+        node.with_inputs(|inputs| inputs.iter().for_each(|input| keep(input.node(), wanted)));
     }
 }
 
 /// What a view looks at.
-fn viewed(edge: &Edge) -> Edge {
-    let mut edge = edge.clone();
-    while let (true, Compute::View) = (is_pending(&edge), edge.node().op().compute()) {
-        match edge.node().with_inputs(|inputs| inputs.first().cloned()) {
-            Some(base) => edge = base,
+fn viewed(edge: &Edge) -> Arc<Node> {
+    let mut node = edge.node().clone();
+    while let (true, Compute::View) = (node.is_pending(), node.op().compute()) {
+        match node.with_inputs(|inputs| inputs.first().map(|input| input.node().clone())) {
+            Some(base) => node = base,
             None => break,
         }
     }
-    edge
+    node
 }
 
 /// Keeps what is dear to compute again. What elementwise steps and views make of it, and numbers from nothing, the walk
 /// back makes anew in the kernels that read them.
-fn keep(edge: &Edge, wanted: &mut Wanted) {
-    let mut open = vec![edge.clone()];
-    while let Some(edge) = open.pop() {
-        if !is_pending(&edge) || !wanted.looked_at.insert((edge.node().id(), edge.output())) {
+fn keep(node: &Arc<Node>, wanted: &mut Wanted) {
+    let mut open = vec![node.clone()];
+    while let Some(node) = open.pop() {
+        if !node.is_pending() || !wanted.looked_at.insert(node.id()) {
             continue;
         }
-        match edge.node().op().compute() {
-            Compute::View | Compute::Map(_) => edge.node().with_inputs(|inputs| open.extend(inputs.iter().cloned())),
-            _ => wanted.add(&edge),
+        match node.op().compute() {
+            Compute::View | Compute::Map(_) => {
+                node.with_inputs(|inputs| open.extend(inputs.iter().map(|input| input.node().clone())));
+            }
+            _ => wanted.add(&node),
         }
     }
 }

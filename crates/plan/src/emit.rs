@@ -200,7 +200,7 @@ impl Emitter<'_, '_> {
     /// Notes at each step the values that no later step and no output needs.
     fn note_last_uses(&mut self) {
         let mut needed = vec![false; self.plan.values.len()];
-        self.plan.outputs.iter().chain(&self.plan.inputs).for_each(|&value| needed[value] = true);
+        self.plan.outputs.iter().for_each(|&value| needed[value] = true);
         for step in self.plan.steps.iter_mut().rev() {
             for value in step.operands.iter().map(|operand| operand.value).chain(step.results.iter().copied()) {
                 if !std::mem::replace(&mut needed[value], true) {

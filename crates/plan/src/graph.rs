@@ -1,19 +1,19 @@
 //! The part of the graph that an evaluation computes, by its structure alone: what plans are made from, and found by.
 
-use crate::collect::Collected;
-use crate::ids::IdMap;
-use std::hash::{Hash, Hasher};
+use crate::collect::{Collected, fresh_marks, place};
+use crate::ids::{IdHasher, IdMap};
+use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::node::Edge;
-use wgrad_tensor::op::{Meta, OpRef};
+use wgrad_tensor::op::{Meta, Op, OpRef};
 use wgrad_tensor::{Error, ErrorKind, Result};
 
-/// The structure: ops with their attributes, shapes, dtypes, who reads whom, and which results are asked for. Two equal
-/// graphs have the same plan. It holds no buffer and no number that an op was called with.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// What the planner sees: ops with their attributes, shapes, dtypes, who reads whom, and which results are asked for.
+/// It holds no buffer and no number that an op was called with.
+#[derive(Debug)]
 pub(crate) struct Graph {
     /// The recorded calls, each after those that it reads.
     pub calls: Vec<Call>,
@@ -42,94 +42,253 @@ pub(crate) enum Source {
     Input(usize),
 }
 
-impl PartialEq for Call {
-    fn eq(&self, other: &Call) -> bool {
-        self.sources == other.sources
-            && self.metas == other.metas
-            && self.numbers == other.numbers
-            && self.op.same(&*other.op)
-    }
-}
-impl Eq for Call {}
-
-impl Hash for Call {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.op.feed(state);
-        self.metas.hash(state);
-        self.sources.hash(state);
-        self.numbers.len().hash(state);
-    }
-}
-
 /// A graph with what changes from one evaluation to the next.
-pub(crate) struct Recorded {
-    pub graph: Graph,
-    pub buffers: Vec<Buffer>,
+pub(crate) struct Recorded<'c> {
+    collected: &'c Collected,
+    words: Vec<u64>,
+    /// Where in the words each call starts, and where the results asked for stand.
+    starts: Vec<usize>,
+    wanted: Range<usize>,
     pub scalars: Vec<Scalar>,
-    /// The inputs on the buffer at an address.
-    shared: IdMap<usize, Vec<usize>>,
+    inputs: Vec<Input>,
+    givers: Vec<Giver>,
+    /// The input on the buffer at an address.
+    at_address: IdMap<usize, usize>,
 }
 
-/// The structure of what was collected.
+/// A value that is there already.
+struct Input {
+    meta: Meta,
+    buffer: Buffer,
+    /// How many nodes share it.
+    nodes: usize,
+}
+
+/// A node that has a value already.
+struct Giver {
+    input: usize,
+    /// A call that reads it, and as which argument.
+    read_by: (usize, usize),
+    /// How many arguments refer to it.
+    edges: usize,
+}
+
+/// The structure of a graph, by which its plan is found: ops with their attributes; and as words who reads whom, how many
+/// numbers each call has, which results are asked for, and the inputs' shapes and dtypes. The shapes of all else follow.
+#[derive(Debug)]
+pub(crate) struct Structure {
+    ops: Vec<OpRef>,
+    words: Vec<u64>,
+}
+
+/// Records what was collected.
 ///
 /// # Errors
 /// The error of a failed ancestor.
-pub(crate) fn record(collected: &Collected) -> Result<Recorded> {
-    let mut places: IdMap<(u64, usize), Source> = IdMap::default();
+pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
+    let calls = fresh_marks(collected.nodes.len());
+    collected.nodes.iter().zip(calls.clone()).for_each(|(node, mark)| node.set_mark(mark));
+    let given = fresh_marks(collected.edges);
     let mut recorded = Recorded {
-        graph: Graph { calls: Vec::with_capacity(collected.nodes.len()), inputs: Vec::new(), wanted: Vec::new() },
-        buffers: Vec::new(),
+        collected,
+        words: Vec::with_capacity(collected.nodes.len() + collected.edges),
+        starts: Vec::with_capacity(collected.nodes.len()),
+        wanted: 0..0,
         scalars: Vec::new(),
-        shared: IdMap::default(),
+        inputs: Vec::new(),
+        givers: Vec::new(),
+        at_address: IdMap::default(),
     };
-    for node in &collected.nodes {
-        let sources = node.with_inputs(|edges| {
-            edges.iter().map(|edge| recorded.source(edge, &mut places)).collect::<Result<Vec<_>>>()
+    for (call, node) in collected.nodes.iter().enumerate() {
+        recorded.starts.push(recorded.words.len());
+        node.with_inputs(|edges| {
+            recorded.words.push((node.scalars().len() as u64) << 32 | edges.len() as u64);
+            for (argument, edge) in edges.iter().enumerate() {
+                let source = match place(edge.node(), &calls) {
+                    Some(from) => Source::Call(from, edge.output()),
+                    None => Source::Input(recorded.input(edge, &given, (call, argument))?),
+                };
+                recorded.words.push(source.word());
+            }
+            Ok(())
         })?;
-        let start = recorded.scalars.len();
-        recorded.scalars.extend(node.scalars());
-        let call = recorded.graph.calls.len();
-        for output in 0..node.metas().len() {
-            places.insert((node.id(), output), Source::Call(call, output));
-        }
-        recorded.graph.calls.push(Call {
-            op: node.op().clone(),
-            metas: node.metas().to_vec(),
-            sources,
-            numbers: start..recorded.scalars.len(),
-        });
+        recorded.scalars.extend_from_slice(node.scalars());
     }
+    recorded.wanted.start = recorded.words.len();
     for edge in &collected.wanted {
-        if let Source::Call(call, output) = recorded.source(edge, &mut places)? {
-            recorded.graph.wanted.push((call, output));
+        if let Some(call) = place(edge.node(), &calls) {
+            recorded.words.push(Source::Call(call, edge.output()).word());
         }
+    }
+    recorded.wanted.end = recorded.words.len();
+    for Input { meta, .. } in &recorded.inputs {
+        recorded.words.extend([meta.dtype as u64, meta.shape.len() as u64]);
+        recorded.words.extend(meta.shape.iter().map(|&size| size as u64));
     }
     Ok(recorded)
 }
 
-impl Recorded {
-    fn source(&mut self, edge: &Edge, places: &mut IdMap<(u64, usize), Source>) -> Result<Source> {
-        let key = (edge.node().id(), edge.output());
-        if let Some(&source) = places.get(&key) {
-            return Ok(source);
+impl Structure {
+    /// How many calls it has.
+    pub fn calls(&self) -> usize {
+        self.ops.len()
+    }
+}
+
+impl Source {
+    fn word(self) -> u64 {
+        match self {
+            Source::Input(input) => (input as u64) << 1 | 1,
+            Source::Call(call, output) => (call as u64) << 24 | (output as u64) << 1,
+        }
+    }
+
+    fn of(word: u64) -> Source {
+        match word & 1 {
+            1 => Source::Input((word >> 1) as usize),
+            _ => Source::Call((word >> 24) as usize, (word as usize >> 1) & 0x7f_ffff),
+        }
+    }
+}
+
+impl Recorded<'_> {
+    /// The input that an edge refers to.
+    fn input(&mut self, edge: &Edge, given: &Range<u64>, read_by: (usize, usize)) -> Result<usize> {
+        let (node, meta) = (edge.node(), edge.meta()?);
+        let known = place(node, given);
+        if let Some(giver) = known {
+            let giver = &mut self.givers[giver];
+            giver.edges += 1;
+            if node.metas().len() == 1 {
+                return Ok(giver.input);
+            }
         }
         let buffer = edge.buffer()?.ok_or_else(|| {
             Error::new(ErrorKind::Value, "evaluate", "a value that was to be there is not; was it let go?")
         })?;
         // Two nodes may share one buffer, as a tensor and its detached twin do.
-        let meta = edge.meta()?;
         let address = Arc::as_ptr(&buffer).cast::<()>().addr();
-        let known = self.shared.entry(address).or_default();
-        let input = match known.iter().find(|&&input| self.graph.inputs[input] == *meta) {
-            Some(&input) => input,
-            None => {
-                known.push(self.buffers.len());
-                self.graph.inputs.push(meta.clone());
-                self.buffers.push(buffer);
-                self.buffers.len() - 1
+        let input = match self.at_address.get(&address) {
+            Some(&input) if self.inputs[input].meta == *meta => {
+                self.inputs[input].nodes += 1;
+                input
+            }
+            _ => {
+                self.at_address.insert(address, self.inputs.len());
+                self.inputs.push(Input { meta: meta.clone(), buffer, nodes: 1 });
+                self.inputs.len() - 1
             }
         };
-        places.insert(key, Source::Input(input));
-        Ok(Source::Input(input))
+        if known.is_none() {
+            node.set_mark(given.start + self.givers.len() as u64);
+            self.givers.push(Giver { input, read_by, edges: 1 });
+        }
+        Ok(input)
+    }
+
+    /// A number that graphs of one structure share.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = IdHasher::default();
+        self.words.iter().for_each(|&word| hasher.write_u64(word));
+        for node in &self.collected.nodes {
+            match node.op() {
+                OpRef::Static(op) => hasher.write_usize(std::ptr::from_ref::<dyn Op>(*op).cast::<()>().addr()),
+                OpRef::Shared(op) => op.feed(&mut hasher),
+            }
+        }
+        hasher.finish()
+    }
+
+    /// Whether the graph is of this structure.
+    pub fn is(&self, structure: &Structure) -> bool {
+        let nodes = &self.collected.nodes;
+        self.words == structure.words
+            && nodes.len() == structure.ops.len()
+            && nodes.iter().zip(&structure.ops).all(|(node, op)| node.op().same(&**op))
+    }
+
+    /// Its structure.
+    pub fn structure(&self) -> Structure {
+        let ops = self.collected.nodes.iter().map(|node| node.op().clone()).collect();
+        Structure { ops, words: self.words.clone() }
+    }
+
+    /// What the planner sees of it.
+    pub fn graph(&self) -> Graph {
+        let mut number = 0;
+        let calls = self.collected.nodes.iter().enumerate().map(|(call, node)| {
+            let numbers = number..number + node.scalars().len();
+            number = numbers.end;
+            let sources = self.sources(call).collect();
+            Call { op: node.op().clone(), metas: node.metas().to_vec(), sources, numbers }
+        });
+        let inputs = self.inputs.iter().map(|input| input.meta.clone()).collect();
+        Graph { calls: calls.collect(), inputs, wanted: self.wanted().collect() }
+    }
+
+    /// The inputs' buffers. Those that nobody else can ask for any more are taken from their nodes, so that their memory
+    /// can be used again: the node has no handle, all ways to it are arguments in this graph, and none of those calls
+    /// keeps what it read.
+    pub fn hand_over(self) -> Vec<Buffer> {
+        let nodes = &self.collected.nodes;
+        let keeps = self.keeps_inputs();
+        let mut is_kept = vec![false; self.inputs.len()];
+        for call in (0..nodes.len()).filter(|&call| keeps[call]) {
+            for source in self.sources(call) {
+                if let Source::Input(input) = source {
+                    is_kept[input] = true;
+                }
+            }
+        }
+        for giver in &self.givers {
+            let (call, argument) = giver.read_by;
+            let alone = self.inputs[giver.input].nodes == 1 && !is_kept[giver.input];
+            nodes[call].with_inputs(|edges| {
+                let node = edges[argument].node();
+                if alone && node.handles() == 0 && Arc::strong_count(node) == giver.edges {
+                    // The input holds it as well.
+                    drop(node.donate());
+                }
+            });
+        }
+        self.inputs.into_iter().map(|input| input.buffer).collect()
+    }
+
+    /// Which calls hold on to what they read even when the evaluation is done: those that keep it for a walk back, and
+    /// those without a value that somebody may still ask for.
+    fn keeps_inputs(&self) -> Vec<bool> {
+        let nodes = &self.collected.nodes;
+        let [mut is_wanted, mut keeps] = [(); 2].map(|()| vec![false; nodes.len()]);
+        let mut readers = vec![0; nodes.len()];
+        let from_calls = |source| match source {
+            Source::Call(call, _) => Some(call),
+            Source::Input(_) => None,
+        };
+        (0..nodes.len()).flat_map(|call| self.sources(call)).filter_map(from_calls).for_each(|call| readers[call] += 1);
+        self.wanted().for_each(|(call, _)| is_wanted[call] = true);
+        for (call, node) in nodes.iter().enumerate().rev() {
+            // Its other references are the collected one and those of its readers here.
+            let known_elsewhere = || Arc::strong_count(node) > readers[call] + 1;
+            keeps[call] = if is_wanted[call] { node.keeps_inputs() } else { keeps[call] || known_elsewhere() };
+            if keeps[call] {
+                self.sources(call).filter_map(from_calls).for_each(|source| keeps[source] = true);
+            }
+        }
+        keeps
+    }
+
+    /// What a call reads.
+    fn sources(&self, call: usize) -> impl Iterator<Item = Source> {
+        let start = self.starts[call];
+        let count = self.words[start] as u32 as usize;
+        self.words[start + 1..][..count].iter().map(|&word| Source::of(word))
+    }
+
+    /// The results asked for.
+    fn wanted(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.words[self.wanted.clone()].iter().filter_map(|&word| match Source::of(word) {
+            Source::Call(call, output) => Some((call, output)),
+            Source::Input(_) => None,
+        })
     }
 }

@@ -102,10 +102,10 @@ impl Backend for Paper {
         Ok(self.notes.buffer(bytes.len()))
     }
 
-    fn run(&self, plan: &Plan, given: &Given<'_>) -> Result<Vec<Buffer>> {
+    fn run(&self, plan: &Plan, inputs: Vec<Buffer>, _given: &Given<'_>) -> Result<Vec<Buffer>> {
         let mut values: Vec<Option<Buffer>> = vec![None; plan.values.len()];
-        for (&value, buffer) in plan.inputs.iter().zip(given.inputs) {
-            values[value] = Some(buffer.clone());
+        for (&value, buffer) in plan.inputs.iter().zip(inputs) {
+            values[value] = Some(buffer);
         }
         let mut peak_bytes = self.notes.held_bytes();
         for step in &plan.steps {

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
-use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Map, Meta, OpRef, Reduction};
@@ -22,7 +21,7 @@ pub type ScalarRange = Range<usize>;
 pub struct Plan {
     /// Shape and dtype of every value; each is one contiguous buffer.
     pub values: Vec<Meta>,
-    /// The values that are given, in the order of [`Given::inputs`].
+    /// The values that are given, in the order of a run's inputs.
     pub inputs: Vec<ValueId>,
     /// The values asked for.
     pub outputs: Vec<ValueId>,
@@ -30,11 +29,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-/// What a run of a plan starts from.
+/// What a run of a plan starts from, besides its inputs.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
-    /// A buffer for each of [`Plan::inputs`].
-    pub inputs: &'a [Buffer],
     /// The numbers that operations were called with.
     pub scalars: &'a [Scalar],
     /// Which line of the user's a step comes from; asked only where something went wrong or is looked at.

@@ -4,13 +4,12 @@ use crate::backend::Backend;
 use crate::cache::Cache;
 use crate::collect::{Collected, collect};
 use crate::finite;
-use crate::graph::{Graph, Recorded, record};
+use crate::graph::{Recorded, record};
 use crate::plan::{Given, Instruction, Origin, Plan, Step, Work};
 use crate::planner::{Limits, plan};
 use crate::profile::{KernelRun, bytes, flops};
 use std::any::Any;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,7 +41,7 @@ impl<B: Backend> Planned<B> {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| value == "1");
         let limits = Limits { bindings: backend.describe().max_bindings as usize, fuses: !set("WGRAD_EAGER") };
         // Equal hashes may slow plans down, never change them; tests can ask for that.
-        let hash = if set("WGRAD_EQUAL_HASHES") { |_: &Graph| 0 } else { hash };
+        let hash = if set("WGRAD_EQUAL_HASHES") { |_: &Recorded<'_>| 0 } else { |recorded: &Recorded<'_>| recorded.hash() };
         Planned {
             backend,
             limits,
@@ -94,12 +93,6 @@ impl<B: Backend> Planned<B> {
     }
 }
 
-fn hash(graph: &Graph) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    graph.hash(&mut hasher);
-    hasher.finish()
-}
-
 impl<B: Backend> fmt::Debug for Planned<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Planned({:?})", self.backend)
@@ -121,11 +114,11 @@ impl<B: Backend> Runtime for Planned<B> {
         if collected.wanted.is_empty() {
             return Ok(());
         }
-        let Recorded { graph, buffers, scalars, .. } = record(&collected)?;
+        let mut recorded = record(&collected)?;
         self.evaluations.fetch_add(1, Relaxed);
-        let plan = cache.get(graph, |graph| {
+        let plan = cache.get(&recorded, || {
             self.plans.fetch_add(1, Relaxed);
-            let plan = plan(graph, self.limits);
+            let plan = plan(&recorded.graph(), self.limits);
             if self.prints_plans {
                 println!("{}", plan.describe(&|step| lines(step, &collected)));
             }
@@ -134,14 +127,14 @@ impl<B: Backend> Runtime for Planned<B> {
         let origin = |step: &Step| origin_of(step, &collected);
         let watch = |step: &Step, time: Duration| self.note(&plan, step, time, &collected);
         let watched = self.profile().is_some();
-        let given = Given {
-            inputs: &buffers,
-            scalars: &scalars,
-            origin: &origin,
-            watch: if watched { Some(&watch) } else { None },
+        let scalars = std::mem::take(&mut recorded.scalars);
+        let given =
+            Given { scalars: &scalars, origin: &origin, watch: if watched { Some(&watch) } else { None } };
+        let inputs = recorded.hand_over();
+        let ran = match self.finds_nan {
+            true => finite::run(&self.backend, &plan, inputs, &given),
+            false => self.backend.run(&plan, inputs, &given),
         };
-        let ran =
-            if self.finds_nan { finite::run(&self.backend, &plan, &given) } else { self.backend.run(&plan, &given) };
         match ran {
             Ok(buffers) => {
                 for (edge, buffer) in collected.wanted.iter().zip(buffers) {
@@ -159,8 +152,10 @@ impl<B: Backend> Runtime for Planned<B> {
     }
 
     fn plan_text(&self, roots: &[Edge]) -> Result<String> {
+        // Collecting marks nodes, which one evaluation at a time may do.
+        let _cache = self.cache();
         let collected = collect(roots)?;
-        let Recorded { graph, .. } = record(&collected)?;
+        let graph = record(&collected)?.graph();
         Ok(plan(&graph, self.limits).describe(&|step| lines(step, &collected)))
     }
 

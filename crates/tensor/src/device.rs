@@ -194,20 +194,18 @@ impl Device {
         pending.nodes.push(Arc::downgrade(node));
     }
 
-    /// The nodes that wait for evaluation and that somebody holds a tensor of.
-    pub fn held_pending(&self) -> Vec<Arc<Node>> {
-        let mut held = Vec::new();
+    /// The nodes that wait for evaluation, each after those that it reads.
+    pub fn pending(&self) -> Vec<Arc<Node>> {
+        let mut waiting = Vec::new();
+        // Nodes are dropped when the list is free again.
         let mut gone = Vec::new();
         lock(&self.0.pending).nodes.retain(|weak| {
             let Some(node) = weak.upgrade() else { return false };
-            let waits = matches!(node.buffer(0), Ok(None));
-            match waits && node.handles() > 0 {
-                true => held.push(node),
-                false => gone.push(node),
-            }
-            waits
+            let is_pending = node.is_pending();
+            if is_pending { waiting.push(node) } else { gone.push(node) }
+            is_pending
         });
-        held
+        waiting
     }
 }
 

@@ -8,7 +8,7 @@
 
 use crate::device::{Buffer, Device};
 use crate::dtype::Scalar;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::op::{Meta, OpRef};
 use crate::scope::Origin;
 use std::fmt;
@@ -27,6 +27,7 @@ pub struct Node {
     pub(crate) leaf: bool,
     pub(crate) consumed: AtomicBool,
     pub(crate) handles: AtomicUsize,
+    mark: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -39,6 +40,8 @@ enum Results {
     Pending,
     Ready(Vec<Option<Buffer>>),
     Failed(Error),
+    /// Its memory went to an evaluation that was the last to read it.
+    Donated,
 }
 
 /// The graph's reference to one output of a node.
@@ -76,6 +79,7 @@ impl Node {
             leaf: new.leaf,
             consumed: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
+            mark: AtomicU64::new(0),
             state: Mutex::new(State { inputs: new.inputs, results }),
         });
         if pending {
@@ -150,6 +154,11 @@ impl Node {
         self.consumed.load(Ordering::Acquire)
     }
 
+    /// Whether it keeps what it is computed from even when its value is there: for a walk back that may come.
+    pub fn keeps_inputs(&self) -> bool {
+        self.tracked && !self.leaf && !self.is_consumed()
+    }
+
     /// Marks it as consumed by a walk back: it no longer keeps what it was computed from once its value is there.
     pub fn consume(&self) {
         self.consumed.store(true, Ordering::Release);
@@ -160,6 +169,21 @@ impl Node {
         };
         drop(state);
         drop(dropped);
+    }
+
+    /// A number that an evaluation found it useful to keep here. Only one evaluation at a time sees a device's nodes.
+    pub fn mark(&self) -> u64 {
+        self.mark.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a number here, for [`mark`](Node::mark).
+    pub fn set_mark(&self, mark: u64) {
+        self.mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// Whether there is no value yet, and no failure.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.state().results, Results::Pending)
     }
 
     /// What it is computed from; nothing once that was let go.
@@ -178,6 +202,7 @@ impl Node {
             Results::Pending => Ok(None),
             Results::Ready(buffers) => Ok(buffers.get(output).cloned().flatten()),
             Results::Failed(error) => Err(error.clone()),
+            Results::Donated => Err(self.donated()),
         }
     }
 
@@ -185,6 +210,27 @@ impl Node {
     pub fn error(&self) -> Option<Error> {
         match &self.state().results {
             Results::Failed(error) => Some(error.clone()),
+            Results::Donated => Some(self.donated()),
+            Results::Pending | Results::Ready(_) => None,
+        }
+    }
+
+    fn donated(&self) -> Error {
+        let origin = self.origin.clone();
+        let problem = Problem::new(ErrorKind::Value, "its memory went to the evaluation that was to replace it");
+        Error::at(problem, self.op.name(), self.metas.clone(), Some(origin.location), origin.scope)
+    }
+
+    /// Gives the buffer of a node with one output away, so that its memory can be used again: for the evaluation that
+    /// holds the only ways to this node, and lets go of them. Where that evaluation fails, this node has failed.
+    pub fn donate(&self) -> Option<Buffer> {
+        let mut state = self.state();
+        match &mut state.results {
+            Results::Ready(buffers) if buffers.len() == 1 => {
+                let buffer = buffers[0].take();
+                state.results = Results::Donated;
+                buffer
+            }
             _ => None,
         }
     }
@@ -199,10 +245,10 @@ impl Node {
                 buffers[output] = Some(buffer);
                 state.results = Results::Ready(buffers);
             }
-            Results::Failed(_) => return,
+            Results::Failed(_) | Results::Donated => return,
         }
         let complete = matches!(&state.results, Results::Ready(buffers) if buffers.iter().all(Option::is_some));
-        let done = complete && (!self.tracked || self.leaf || self.is_consumed());
+        let done = complete && !self.keeps_inputs();
         let dropped = if done { std::mem::take(&mut state.inputs) } else { Vec::new() };
         drop(state);
         drop(dropped);
@@ -227,6 +273,7 @@ impl fmt::Debug for Node {
             Results::Pending => "pending",
             Results::Ready(_) => "ready",
             Results::Failed(_) => "failed",
+            Results::Donated => "donated",
         };
         write!(f, "#{} {} {:?} {state}", self.id, self.op.name(), self.metas)
     }
@@ -265,7 +312,7 @@ impl Edge {
         match self.node.metas.get(self.output) {
             Some(meta) => Ok(meta),
             None => Err(self.node.error().unwrap_or_else(|| {
-                Error::new(crate::ErrorKind::Value, "tensor", format!("the op has no output {}", self.output))
+                Error::new(ErrorKind::Value, "tensor", format!("the op has no output {}", self.output))
             })),
         }
     }

@@ -86,7 +86,7 @@ pub fn run_on(
 
 /// Runs a plan.
 pub fn run_plan(cpu: &Cpu, plan: &Plan, inputs: &[Buffer], scalars: &[Scalar]) -> wgrad_tensor::Result<Vec<Buffer>> {
-    cpu.run(plan, &Given { inputs, scalars, origin: &|_| origin(), watch: None })
+    cpu.run(plan, inputs.to_vec(), &Given { scalars, origin: &|_| origin(), watch: None })
 }
 
 pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {

@@ -93,7 +93,7 @@ impl<'a> Lowering<'a> {
         engine: &'a Arc<Engine>,
         plan: &'a Plan,
         given: &'a Given<'a>,
-        inputs: &[Arc<GpuBuffer>],
+        inputs: Vec<Arc<GpuBuffer>>,
         verdict: Arc<Verdict>,
     ) -> Result<Self> {
         let mut values = vec![None; plan.values.len()];
@@ -103,7 +103,7 @@ impl<'a> Lowering<'a> {
                 let message = format!("a buffer of {} bytes for {} {}", buffer.bytes, meta.shape, meta.dtype);
                 return Err(device_error(ErrorKind::Value, "run", message));
             }
-            *place = Some(buffer.clone());
+            *place = Some(buffer);
         }
         Ok(Lowering {
             engine,

@@ -227,7 +227,7 @@ impl Build {
             let location = self.lines[step.calls[0]];
             Origin { op: "test".into(), inputs: Vec::new(), location, scope: None }
         };
-        gpu.run(&self.plan, &Given { inputs, scalars: &self.scalars, origin: &origin, watch: None })
+        gpu.run(&self.plan, inputs.to_vec(), &Given { scalars: &self.scalars, origin: &origin, watch: None })
     }
 }
 
