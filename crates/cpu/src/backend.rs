@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use wgrad_plan::{Backend, Given, Plan, Step, ValueId, Work};
+use wgrad_plan::{Backend, Given, Operand, Plan, Step, ValueId, Work};
 use wgrad_tensor::Result;
 use wgrad_tensor::device::{BoxFuture, Buffer, Description, Stats};
 use wgrad_tensor::dtype::Scalar;
@@ -121,19 +121,37 @@ impl Cpu {
         let missing = || Problem::new(ErrorKind::Value, "needs a value that no step before it computes");
         let mut owned = Vec::with_capacity(step.results.len());
         let mut metas = Vec::with_capacity(step.results.len());
-        for &id in &step.results {
+        // The results that take the place of operands.
+        let mut in_result: Vec<Option<usize>> = vec![None; step.operands.len()];
+        for (number, &id) in step.results.iter().enumerate() {
             let meta = plan.values.get(id).ok_or_else(missing)?;
-            owned.push(self.pool.take(bytes(meta).unwrap_or(usize::MAX))?);
+            let size = bytes(meta).unwrap_or(usize::MAX);
+            let over = step
+                .in_place
+                .get(number)
+                .copied()
+                .flatten()
+                .and_then(|operand| Some((operand, take_alone(values, step.operands.get(operand)?.value, size)?)));
+            owned.push(match over {
+                Some((operand, buffer)) => {
+                    in_result[operand] = Some(number);
+                    buffer
+                }
+                None => self.pool.take_from(plan.capacity(id), size)?,
+            });
             metas.push(meta);
         }
-        let view = |operand: &'_ wgrad_plan::Operand| {
-            let buffer = values.get(operand.value).and_then(Option::as_ref).ok_or_else(missing)?;
-            Ok((buffer.clone(), operand.dtype))
+        let buffer = |(operand, in_result): (&Operand, &Option<usize>)| match in_result {
+            Some(_) => Ok(None),
+            None => values.get(operand.value).cloned().flatten().ok_or_else(missing).map(Some),
         };
-        let buffers = step.operands.iter().map(view).collect::<Result<Vec<_>, Problem>>()?;
-        let views = buffers.iter().zip(windows);
-        let views = views.map(|((buffer, dtype), window)| View::new(buffer, window, *dtype));
-        let views = views.collect::<Result<Vec<_>, Problem>>()?;
+        let buffers = step.operands.iter().zip(&in_result).map(buffer).collect::<Result<Vec<_>, Problem>>()?;
+        let view = |number: usize| match (&buffers[number], in_result[number], step.operands[number].dtype) {
+            (None, Some(result), dtype) => Ok(View::of_result(result, &windows[number], dtype)),
+            (Some(buffer), _, dtype) => View::new(buffer, &windows[number], dtype),
+            (None, None, _) => Err(missing()),
+        };
+        let views = (0..buffers.len()).map(view).collect::<Result<Vec<_>, Problem>>()?;
         let mut results: Vec<&mut [u8]> = owned.iter_mut().map(|buffer| &mut **buffer).collect();
         // A program that follows an op writes the results; the op's own shape is its own to say.
         let (then, whole) = match &step.work {
@@ -152,6 +170,12 @@ impl Cpu {
         }
         Ok(())
     }
+}
+
+/// A value's buffer, where it has this size and nobody else holds it.
+fn take_alone(values: &mut [Option<Arc<buffer::Buffer>>], id: ValueId, bytes: usize) -> Option<buffer::Buffer> {
+    let alone = |buffer: &mut Arc<buffer::Buffer>| buffer.len() == bytes && Arc::get_mut(buffer).is_some();
+    Arc::into_inner(values.get_mut(id)?.take_if(alone)?)
 }
 
 /// What went wrong, before it is known which line of the user's that comes from.
@@ -220,6 +244,10 @@ impl Backend for Cpu {
 
     fn release_free_memory(&self) {
         self.pool.release();
+    }
+
+    fn reset_peak_memory(&self) {
+        self.pool.reset_peak();
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {

@@ -13,7 +13,7 @@ use wgrad_tensor::error::{ErrorKind, Problem};
 const ALIGNMENT: usize = 64;
 /// Larger capacities come in coarser steps.
 const LARGE: usize = 64 << 10;
-/// The most bytes that wait in a pool.
+/// The most bytes that wait in a pool, as long as no more than that were in use at once.
 const KEPT: usize = 1 << 30;
 
 /// Bytes that start at a cache line.
@@ -86,10 +86,18 @@ struct State {
     /// Buffers and bytes in use or free.
     buffers: u64,
     bytes: usize,
+    /// The most bytes that were in use: since somebody wanted to know anew, and ever.
+    peak: usize,
+    most: usize,
     allocations: u64,
 }
 
 impl State {
+    fn note_peak(&mut self) {
+        self.peak = self.peak.max(self.bytes - self.free_bytes);
+        self.most = self.most.max(self.peak);
+    }
+
     /// Gives what waits back to the system.
     fn release(&mut self) {
         self.buffers -= self.free.values().map(|waiting| waiting.len() as u64).sum::<u64>();
@@ -101,7 +109,12 @@ impl State {
 impl Pool {
     /// `len` bytes with anything in them.
     pub fn take(self: &Arc<Self>, len: usize) -> Result<Buffer, Problem> {
-        let capacity = rounded(len).ok_or_else(|| refused(len))?;
+        self.take_from(len, len)
+    }
+
+    /// `len` bytes with anything in them, from memory of this capacity or more.
+    pub fn take_from(self: &Arc<Self>, capacity: usize, len: usize) -> Result<Buffer, Problem> {
+        let capacity = rounded(capacity.max(len)).ok_or_else(|| refused(len))?;
         if let Some(mut bytes) = self.reuse(capacity) {
             bytes.len = len;
             return Ok(Buffer { bytes, pool: self.clone() });
@@ -116,6 +129,7 @@ impl Pool {
             state.allocations += 1;
             state.buffers += 1;
             state.bytes += capacity;
+            state.note_peak();
         }
         Ok(Buffer { bytes, pool: self.clone() })
     }
@@ -128,6 +142,7 @@ impl Pool {
         let mut state = self.state();
         let bytes = state.free.get_mut(&capacity)?.pop()?;
         state.free_bytes -= capacity;
+        state.note_peak();
         Some(bytes)
     }
 
@@ -136,12 +151,13 @@ impl Pool {
             return;
         }
         let mut state = self.state();
-        if bytes.capacity > KEPT {
+        let kept = KEPT.max(state.most);
+        if bytes.capacity > kept {
             state.buffers -= 1;
             state.bytes -= bytes.capacity;
             return;
         }
-        if state.free_bytes + bytes.capacity > KEPT {
+        if state.free_bytes + bytes.capacity > kept {
             // What waits here is mostly of sizes that nothing asks for any more.
             state.release();
         }
@@ -154,6 +170,13 @@ impl Pool {
         self.state().release();
     }
 
+    /// Starts anew to look for the most bytes in use.
+    pub fn reset_peak(&self) {
+        let mut state = self.state();
+        state.peak = 0;
+        state.note_peak();
+    }
+
     /// What is held, and how often the system was asked for more.
     pub fn stats(&self) -> Stats {
         let state = self.state();
@@ -162,14 +185,15 @@ impl Pool {
             buffers: state.buffers,
             bytes: state.bytes as u64,
             free_bytes: state.free_bytes as u64,
+            peak_bytes: state.peak as u64,
             ..Stats::default()
         }
     }
 }
 
-/// The capacity for `len` bytes: large ones come in steps of an eighth of a power of two, so that near sizes share.
+/// The capacity for `len` bytes: large ones come in steps of a 32nd of a power of two, so that near sizes share.
 fn rounded(len: usize) -> Option<usize> {
-    let step = if len < LARGE { ALIGNMENT } else { len.checked_next_power_of_two()? / 16 };
+    let step = if len < LARGE { ALIGNMENT } else { len.checked_next_power_of_two()? / 64 };
     len.checked_next_multiple_of(step).filter(|&capacity| capacity <= isize::MAX as usize)
 }
 
@@ -249,6 +273,7 @@ mod tests {
         let stats = pool.stats();
         assert!(stats.free_bytes <= KEPT as u64 && stats.free_bytes == stats.bytes, "{stats:?}");
         pool.release();
+        pool.reset_peak();
         assert_eq!(pool.stats(), Stats { allocations: stats.allocations, ..Stats::default() });
         Ok(())
     }

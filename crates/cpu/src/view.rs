@@ -9,6 +9,8 @@ use wgrad_tensor::layout::Layout;
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     bytes: &'a [u8],
+    /// The result in whose memory the elements lie, and are overwritten; there are no `bytes` then.
+    pub in_result: Option<usize>,
     /// Where the elements lie.
     pub layout: &'a Layout,
     /// What they are.
@@ -18,9 +20,14 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The window, if it lies within the bytes.
     pub fn new(bytes: &'a [u8], layout: &'a Layout, dtype: DType) -> Result<Self, Problem> {
-        let view = View { bytes, layout, dtype };
+        let view = View { bytes, in_result: None, layout, dtype };
         view.check(layout)?;
         Ok(view)
+    }
+
+    /// All elements of a result, in order, as they are before it is written.
+    pub fn of_result(result: usize, layout: &'a Layout, dtype: DType) -> Self {
+        View { bytes: &[], in_result: Some(result), layout, dtype }
     }
 
     /// Checks that another window lies within the bytes.

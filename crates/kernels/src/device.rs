@@ -155,6 +155,10 @@ impl Backend for Gpu {
         self.0.memory.release_free();
     }
 
+    fn reset_peak_memory(&self) {
+        self.0.counters.reset_peak();
+    }
+
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
         let engine = self.0.clone();
         let staged = own(buffer.clone()).and_then(|buffer| Staged::new(&engine, Some(&buffer), bytes));

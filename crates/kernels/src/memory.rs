@@ -60,6 +60,7 @@ impl Memory {
                 self.create(purpose, size)
             })?,
         };
+        self.counters.note_peak();
         Ok(Block { raw, purpose, memory: self.clone() })
     }
 

@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     pub buffers: AtomicU64,
     pub bytes: AtomicU64,
     pub free_bytes: AtomicU64,
+    pub peak_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -31,8 +32,23 @@ impl Counters {
             buffers: self.buffers.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             free_bytes: self.free_bytes.load(Relaxed),
+            peak_bytes: self.peak_bytes.load(Relaxed),
             ..Stats::default()
         }
+    }
+
+    fn in_use(&self) -> u64 {
+        self.bytes.load(Relaxed).saturating_sub(self.free_bytes.load(Relaxed))
+    }
+
+    /// Notes the bytes in use, where they are more than ever.
+    pub fn note_peak(&self) {
+        self.peak_bytes.fetch_max(self.in_use(), Relaxed);
+    }
+
+    /// Starts anew to look for the most bytes in use.
+    pub fn reset_peak(&self) {
+        self.peak_bytes.store(self.in_use(), Relaxed);
     }
 }
 

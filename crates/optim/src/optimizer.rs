@@ -150,6 +150,11 @@ impl<R: Rule> Optimizer<R> {
         self.slots.iter().map(|slot| slot.count as usize).max().unwrap_or(0)
     }
 
+    /// What the rule keeps, for all parameters that were stepped.
+    pub fn kept(&self) -> impl Iterator<Item = &Tensor> {
+        self.slots.iter().flat_map(|slot| &slot.kept)
+    }
+
     /// The parameters' names, each once: by position where they have none or share one.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         let mut seen = HashSet::new();

@@ -26,6 +26,9 @@ pub trait Backend: Send + Sync + Debug {
     /// Gives the memory that waits for reuse back to the system.
     fn release_free_memory(&self) {}
 
+    /// Starts anew to look for the most bytes in use.
+    fn reset_peak_memory(&self) {}
+
     /// Copies a buffer's `bytes` first bytes to the host, with any error that the device has met since the last read.
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;
 

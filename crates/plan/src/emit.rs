@@ -2,6 +2,7 @@
 
 use crate::groups::{Form, Group, Groups};
 use crate::items::{Base, Items, Kind, Read, Starts};
+use crate::memory::{capacities, in_place};
 use crate::plan::{Instruction, Operand, Plan, Program, ScalarRange, Step, ValueId, Work};
 use crate::space::{along_rows, shape};
 use std::cmp::Reverse;
@@ -30,7 +31,12 @@ pub(crate) fn emit(items: &Items<'_>, groups: &Groups) -> Plan {
         emitter.plan.outputs.push(value);
     }
     emitter.note_last_uses();
-    emitter.plan
+    let mut plan = emitter.plan;
+    for step in 0..plan.steps.len() {
+        plan.steps[step].in_place = in_place(&plan, &plan.steps[step]);
+    }
+    plan.capacities = capacities(&plan);
+    plan
 }
 
 /// Groups after those that they read from; where there is a choice, as they were recorded.
@@ -194,7 +200,7 @@ impl Emitter<'_, '_> {
         let mut calls: Vec<usize> = group.items.iter().map(|&item| self.items.items[item].call).collect();
         calls.sort_unstable();
         calls.dedup();
-        self.plan.steps.push(Step { work, operands, results, frees: Vec::new(), calls });
+        self.plan.steps.push(Step { work, operands, results, frees: Vec::new(), in_place: Vec::new(), calls });
     }
 
     /// Notes at each step the values that no later step and no output needs.
@@ -279,7 +285,11 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
         }
     }
 
+    /// The register that holds what an instruction gives; the same one for the same instruction.
     fn push(&mut self, instruction: Instruction) -> usize {
+        if let Some(register) = self.program.code.iter().position(|known| *known == instruction) {
+            return register;
+        }
         self.per_row.push(self.program.gives_rows(&instruction, &self.operands, &self.per_row));
         self.program.code.push(instruction);
         self.program.code.len() - 1
@@ -363,8 +373,9 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
                     Base::Input(_) => None,
                 });
                 let args = bases.map(|base| self.made_again(base, window.clone())).collect();
-                self.constants.insert(free, self.program.code.len());
-                Instruction::Map { map, args, dtype, scalars }
+                let register = self.push(Instruction::Map { map, args, dtype, scalars });
+                self.constants.insert(free, register);
+                return register;
             }
             _ => return 0,
         };

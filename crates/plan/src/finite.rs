@@ -11,15 +11,14 @@ use wgrad_tensor::{ErrorKind, Result};
 ///
 /// # Errors
 /// The step that made a NaN or an infinity where everything that it read was finite.
-pub(crate) fn run<B: Backend>(
-    backend: &B,
-    plan: &Plan,
-    inputs: Vec<Buffer>,
-    given: &Given<'_>,
-) -> Result<Vec<Buffer>> {
+pub(crate) fn run<B: Backend>(backend: &B, plan: &Plan, inputs: Vec<Buffer>, given: &Given<'_>) -> Result<Vec<Buffer>> {
     let mut all = plan.clone();
     all.outputs = plan.steps.iter().flat_map(|step| step.results.iter().copied()).collect();
-    all.steps.iter_mut().for_each(|step| step.frees.clear());
+    all.capacities.clear();
+    for step in &mut all.steps {
+        step.frees.clear();
+        step.in_place.clear();
+    }
     let made = backend.run(&all, inputs.clone(), given)?;
     let mut values: Vec<Option<Buffer>> = vec![None; plan.values.len()];
     for (&value, buffer) in plan.inputs.iter().zip(&inputs).chain(all.outputs.iter().zip(&made)) {

@@ -12,6 +12,7 @@ mod graph;
 mod groups;
 mod ids;
 mod items;
+mod memory;
 mod paper;
 mod plan;
 mod planned;

@@ -93,6 +93,11 @@ impl Notes {
     }
 }
 
+/// Whether nobody else holds a buffer.
+fn is_alone(buffer: &mut Buffer) -> bool {
+    Arc::get_mut(buffer).is_some()
+}
+
 impl Backend for Paper {
     fn describe(&self) -> &Description {
         &self.description
@@ -109,8 +114,10 @@ impl Backend for Paper {
         }
         let mut peak_bytes = self.notes.held_bytes();
         for step in &plan.steps {
-            for &result in &step.results {
-                values[result] = Some(self.notes.buffer(plan.values[result].bytes()));
+            for (number, &result) in step.results.iter().enumerate() {
+                let over = step.in_place.get(number).copied().flatten();
+                let over = over.and_then(|operand| values[step.operands[operand].value].take_if(|over| is_alone(over)));
+                values[result] = over.or_else(|| Some(self.notes.buffer(plan.values[result].bytes())));
             }
             peak_bytes = peak_bytes.max(self.notes.held_bytes());
             step.frees.iter().for_each(|&value| values[value] = None);

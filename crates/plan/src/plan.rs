@@ -27,6 +27,16 @@ pub struct Plan {
     pub outputs: Vec<ValueId>,
     /// What to do, in order.
     pub steps: Vec<Step>,
+    /// The bytes that each value's buffer is to have, see [`Plan::capacity`].
+    pub capacities: Vec<usize>,
+}
+
+impl Plan {
+    /// The bytes that a value's buffer is to have where that is more than its own: so that values which are not needed
+    /// at the same time find the same buffers free.
+    pub fn capacity(&self, value: ValueId) -> usize {
+        self.capacities.get(value).copied().unwrap_or(0)
+    }
 }
 
 /// What a run of a plan starts from, besides its inputs.
@@ -61,6 +71,8 @@ pub struct Step {
     pub results: Vec<ValueId>,
     /// Values that nothing needs after this step.
     pub frees: Vec<ValueId>,
+    /// For each result, the operand whose memory it may take over where nobody else holds that; none where this is empty.
+    pub in_place: Vec<Option<usize>>,
     /// The recorded calls that it computes, as numbers that [`Given::origin`] understands, in the order of recording.
     pub calls: Vec<usize>,
 }
@@ -128,7 +140,7 @@ pub struct Program {
 }
 
 /// One register's definition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
     /// The element of the step's operand with this number.
     Load(usize, DType),

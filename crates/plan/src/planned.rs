@@ -41,7 +41,8 @@ impl<B: Backend> Planned<B> {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| value == "1");
         let limits = Limits { bindings: backend.describe().max_bindings as usize, fuses: !set("WGRAD_EAGER") };
         // Equal hashes may slow plans down, never change them; tests can ask for that.
-        let hash = if set("WGRAD_EQUAL_HASHES") { |_: &Recorded<'_>| 0 } else { |recorded: &Recorded<'_>| recorded.hash() };
+        let hash =
+            if set("WGRAD_EQUAL_HASHES") { |_: &Recorded<'_>| 0 } else { |recorded: &Recorded<'_>| recorded.hash() };
         Planned {
             backend,
             limits,
@@ -128,8 +129,7 @@ impl<B: Backend> Runtime for Planned<B> {
         let watch = |step: &Step, time: Duration| self.note(&plan, step, time, &collected);
         let watched = self.profile().is_some();
         let scalars = std::mem::take(&mut recorded.scalars);
-        let given =
-            Given { scalars: &scalars, origin: &origin, watch: if watched { Some(&watch) } else { None } };
+        let given = Given { scalars: &scalars, origin: &origin, watch: if watched { Some(&watch) } else { None } };
         let inputs = recorded.hand_over();
         let ran = match self.finds_nan {
             true => finite::run(&self.backend, &plan, inputs, &given),
@@ -170,6 +170,10 @@ impl<B: Backend> Runtime for Planned<B> {
 
     fn release_free_memory(&self) {
         self.backend.release_free_memory();
+    }
+
+    fn reset_peak_memory(&self) {
+        self.backend.reset_peak_memory();
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {

@@ -70,6 +70,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Bytes of those that wait for reuse.
     pub free_bytes: u64,
+    /// The most bytes that were in use at once, since the last [`Device::reset_peak_memory`].
+    pub peak_bytes: u64,
 }
 
 /// What computes: everything that a [`Device`] asks of it.
@@ -101,6 +103,9 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 
     /// Gives the memory that waits for reuse back to the system.
     fn release_free_memory(&self) {}
+
+    /// Starts anew to look for the most bytes in use.
+    fn reset_peak_memory(&self) {}
 
     /// Copies a buffer's `bytes` first bytes to the host, with any error that the device has met since the last read.
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;
@@ -162,6 +167,11 @@ impl Device {
         self.runtime().release_free_memory();
     }
 
+    /// Starts anew to look for [`Stats::peak_bytes`]. PyTorch: `torch.cuda.reset_peak_memory_stats`.
+    pub fn reset_peak_memory(&self) {
+        self.runtime().reset_peak_memory();
+    }
+
     /// Fixes all random numbers drawn on this device from here on. PyTorch: `torch.manual_seed`.
     pub fn manual_seed(&self, seed: u64) {
         *lock(&self.0.random) = RandomState { seed, next_stream: 0 };
@@ -202,7 +212,11 @@ impl Device {
         lock(&self.0.pending).nodes.retain(|weak| {
             let Some(node) = weak.upgrade() else { return false };
             let is_pending = node.is_pending();
-            if is_pending { waiting.push(node) } else { gone.push(node) }
+            if is_pending {
+                waiting.push(node)
+            } else {
+                gone.push(node)
+            }
             is_pending
         });
         waiting

@@ -182,7 +182,7 @@ impl Compute<'_> {
 }
 
 /// One elementwise step. The output's dtype stands with the step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Map {
     /// A row of the table: all inputs of one dtype.
     Row(&'static Elementwise),

@@ -17,8 +17,10 @@
 //! line at fault. The map of the crates stands in `ARCHITECTURE.md`.
 
 pub mod device;
+mod memory;
 mod profile;
 
+pub use memory::MemoryReport;
 pub use profile::profile;
 pub use wgrad_plan::Profile;
 

@@ -61,6 +61,8 @@ pub struct Register<'a> {
 pub enum Source<'a> {
     /// An operand.
     Load(Load<'a>),
+    /// An operand in whose place a result is written.
+    Before(usize),
     /// These bytes everywhere.
     Constant(Vec<u8>),
     /// A loop over the arguments.
@@ -99,7 +101,7 @@ impl Source<'_> {
 
     /// Whether it may be computed into a result.
     pub fn is_computed(&self) -> bool {
-        !self.is_alike() && !self.lies()
+        !self.is_alike() && !self.lies() && !matches!(self, Source::Before(_))
     }
 }
 
@@ -254,6 +256,9 @@ impl<'a> Compiler<'a, '_> {
 
     fn load(&self, number: usize, per_row: bool) -> Result<Source<'a>, Problem> {
         let view = self.inputs.views[number];
+        if let Some(result) = view.in_result {
+            return Ok(Source::Before(result));
+        }
         let window = self.window(view.layout, per_row);
         if !per_row {
             return Ok(Source::Load(Load::new(view, window, self.cut)));

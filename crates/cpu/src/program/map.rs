@@ -1,7 +1,7 @@
 //! Elementwise programs: block by block through the whole program.
 
 use super::blocks::Blocks;
-use super::compile::{Compiled, Side};
+use super::compile::{Compiled, Side, Source};
 use super::place::Placement;
 use super::take_front;
 use super::tile::Tile;
@@ -32,7 +32,9 @@ impl<'a> Map<'a> {
         });
         let blocks = Blocks::new(program.count(), &layouts.collect::<Vec<_>>());
         let compiled = Compiled::new(program, inputs, Side::Along, blocks.cut(step))?;
-        let order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
+        let mut order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
+        // What a result's memory held before is taken from there before anything is written.
+        order.sort_by_key(|&i| !matches!(compiled.registers[i].source, Source::Before(_)));
         let placement = Placement::new(&compiled.registers, &order, &compiled.stores);
         Ok(Map { compiled, blocks, order, placement })
     }

@@ -58,7 +58,8 @@ impl Compiled<'_> {
     ) -> Result<(), Problem> {
         for &i in order {
             let register = &self.registers[i];
-            let Some(cell) = placement.cells[i].filter(|_| register.source.is_computed()) else { continue };
+            let is_tile = !register.source.is_alike() && !register.source.lies();
+            let Some(cell) = placement.cells[i].filter(|_| is_tile) else { continue };
             let whole = take(&mut cells[cell]);
             let out = &mut whole[..tile.places.len() * register.dtype.size()];
             let done = self.compute(register, tile, Memory { placement, cells, rows }, out);
@@ -108,6 +109,10 @@ impl Compiled<'_> {
         let value = |i: usize| self.value(register.args[i], tile, memory);
         match &register.source {
             Source::Load(load) => load.collect(range.clone(), out),
+            Source::Before(result) => {
+                let before = &memory.cells[memory.placement.slots + result];
+                out.copy_from_slice(&before[..out.len()]);
+            }
             Source::Constant(bytes) => splat(bytes, out),
             Source::Map(f) => {
                 let mut args: [&[u8]; 3] = [&[]; 3];

@@ -42,6 +42,7 @@ fn values_pass_from_step_to_step() {
         values: vec![Meta::new([count], DType::I32), Meta::new([count], DType::F32), Meta::new([1], DType::F32)],
         inputs: vec![0],
         outputs: vec![2, 0, 2],
+        capacities: vec![],
         steps: vec![
             Step {
                 work: Work::Program(Program {
@@ -53,6 +54,7 @@ fn values_pass_from_step_to_step() {
                 operands: operand(0, DType::I32),
                 results: vec![1],
                 frees: vec![],
+                in_place: vec![],
                 calls: vec![],
             },
             Step {
@@ -65,6 +67,7 @@ fn values_pass_from_step_to_step() {
                 operands: operand(1, DType::F32),
                 results: vec![2],
                 frees: vec![1],
+                in_place: vec![],
                 calls: vec![],
             },
         ],

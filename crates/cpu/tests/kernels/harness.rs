@@ -102,11 +102,13 @@ pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {
         values: inputs.iter().map(value).chain(outputs.iter().cloned()).collect(),
         inputs: (0..inputs.len()).collect(),
         outputs: results.clone(),
+        capacities: vec![],
         steps: vec![Step {
             work,
             operands: inputs.iter().enumerate().map(operand).collect(),
             results,
             frees: vec![],
+            in_place: vec![],
             calls: vec![],
         }],
     }

@@ -126,7 +126,7 @@ impl<'a> Lowering<'a> {
         let mut outputs = Vec::with_capacity(step.results.len());
         for &value in &step.results {
             let meta = self.meta(value)?;
-            outputs.push(self.allocate(meta.bytes())?);
+            outputs.push(self.allocate_from(self.plan.capacity(value), meta.bytes())?);
         }
         match &step.work {
             Work::Program(program) if combines(program) => self.rows(step, program, &inputs, &outputs)?,
@@ -296,7 +296,12 @@ impl<'a> Lowering<'a> {
 
     /// A buffer for this run's results.
     pub fn allocate(&self, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
-        match self.engine.memory.allocate(Use::Data, bytes) {
+        self.allocate_from(bytes, bytes)
+    }
+
+    /// A buffer for so many bytes, of this capacity or more.
+    fn allocate_from(&self, capacity: usize, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
+        match self.engine.memory.allocate(Use::Data, capacity.max(bytes)) {
             Ok(block) => Ok(Arc::new(GpuBuffer { block, bytes, verdict: self.verdict.clone() })),
             Err(error) => Err(Problem::new(error.kind(), error.message().to_owned())),
         }

@@ -157,7 +157,14 @@ impl Build {
     #[track_caller]
     pub fn step(&mut self, work: Work, operands: Vec<Operand>, results: Vec<ValueId>) {
         self.plan.outputs.extend(&results);
-        self.plan.steps.push(Step { work, operands, results, frees: Vec::new(), calls: vec![self.lines.len()] });
+        self.plan.steps.push(Step {
+            work,
+            operands,
+            results,
+            frees: Vec::new(),
+            in_place: Vec::new(),
+            calls: vec![self.lines.len()],
+        });
         self.lines.push(Location::caller());
     }
     #[track_caller]

@@ -3,7 +3,7 @@
 use super::bits::Bits;
 use super::{Form, Group, Grouping, item_of};
 use crate::items::{Base, Kind, Read, is_made_from_positions, through_all};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Meta, Reduction};
 
@@ -105,7 +105,72 @@ impl Grouping<'_, '_> {
         if !(elementwise(kind) || matches!(kind, Kind::Reduce(..))) || !whole || !self.may_be_made_again(base, item) {
             return;
         }
-        let Some(needed) = self.needed_again(base, item) else { return };
+        if let Some(needed) = self.needed_again(base, item) {
+            self.make_again(base, item, &needed);
+        }
+    }
+
+    /// Computes again what other kernels read of an item, where they can make it of values that they read anyway. Then it
+    /// need not be written, nor be kept until they run.
+    pub(super) fn keep_less(&mut self, value: usize) {
+        let elsewhere = |&reader: &usize| self.done.of[reader] != self.done.of[value];
+        let readers: Vec<usize> = self.readers[value].iter().copied().filter(elsewhere).collect();
+        let needed = |&reader: &usize| Some((reader, self.made_of_what_is_read(value, reader)?));
+        if self.item(value).is_free || self.wanted.contains(&value) || readers.is_empty() {
+            return;
+        }
+        let Some(all) = readers.iter().map(needed).collect::<Option<Vec<_>>>() else { return };
+        let mut made: HashMap<usize, usize> = HashMap::new();
+        for (reader, needed) in all {
+            match made.get(&self.done.of[reader]) {
+                Some(&twin) => self.redirect(reader, value, twin),
+                None => {
+                    if let Some(twin) = self.make_again(value, reader, &needed) {
+                        made.insert(self.done.of[reader], twin);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The elementwise items, in order, that make a value of what a reader's kernel reads anyway.
+    fn made_of_what_is_read(&self, value: usize, reader: usize) -> Option<Vec<usize>> {
+        let elementwise = |item: usize| matches!(self.item(item).kind, Kind::Map(_));
+        let group = self.done.groups[self.done.of[reader]].as_ref()?;
+        let count = self.item(value).metas[0].shape.count();
+        let whole = |read: &Read| item_of(read.base) != Some(value) || read.is_linear(count);
+        if !elementwise(reader) || group.count != count || !self.item(reader).reads.iter().all(whole) {
+            return None;
+        }
+        let is_read = |base: Base| {
+            let reads = group.items.iter().flat_map(|&item| &self.item(item).reads);
+            reads.filter(|read| item_of(read.base) != Some(value)).any(|read| read.base == base)
+        };
+        let (mut needed, mut open) = (Vec::new(), vec![value]);
+        while let Some(value) = open.pop() {
+            if needed.contains(&value) {
+                continue;
+            }
+            if !elementwise(value) || self.is_compared(value) || !self.is_open(value) || needed.len() == MOST_AGAIN {
+                return None;
+            }
+            needed.push(value);
+            for read in &self.item(value).reads {
+                match item_of(read.base) {
+                    _ if is_read(read.base) => {}
+                    Some(from) if self.item(from).is_free => {}
+                    Some(from) if read.is_linear(count) => open.push(from),
+                    _ => return None,
+                }
+            }
+        }
+        needed.sort_unstable_by_key(|&value| self.items.rank[value]);
+        Some(needed)
+    }
+
+    /// Lets `item` read a copy of `base` that is made in its own kernel, by copies of the items that are `needed` for it;
+    /// gives the copy, where that works out.
+    fn make_again(&mut self, base: usize, item: usize, needed: &[usize]) -> Option<usize> {
         let first = self.items.items.len();
         let twin = |old: usize| needed.iter().position(|&needed| needed == old).map(|at| first + at);
         for (at, &old) in needed.iter().enumerate() {
@@ -132,7 +197,7 @@ impl Grouping<'_, '_> {
             let from: Vec<usize> = self.item(at).reads.iter().filter_map(|read| item_of(read.base)).collect();
             from.into_iter().filter(|&from| from >= first).for_each(|from| self.readers[from].push(at));
         }
-        let Some(last) = twin(base) else { return };
+        let last = twin(base)?;
         self.redirect(item, base, last);
         let count = self.item(last).metas[0].shape.count();
         let items: Vec<usize> = (first..self.items.items.len()).collect();
@@ -142,26 +207,37 @@ impl Grouping<'_, '_> {
         group.before = self.before(&group);
         self.done.groups[first] = Some(group);
         self.open.push(first);
-        let Some(breaks) = breaks else { return self.give_up(item, base, first, last) };
+        let Some(breaks) = breaks else {
+            self.give_up(item, base, first, last);
+            return None;
+        };
         if let Some(group) = &mut self.done.groups[first] {
             group.breaks = breaks;
         }
-        if !self.join(first, self.done.of[item]) && !self.inline(last, item) {
-            self.give_up(item, base, first, last);
+        let of = self.done.of[item];
+        let is_product = self.done.groups[of].as_ref().is_some_and(|group| group.form == Form::Contraction);
+        let joined = if is_product { self.join(of, first) } else { self.join(first, of) };
+        if joined || self.inline(last, item) {
+            return Some(last);
         }
+        self.give_up(item, base, first, last);
+        None
     }
 
     /// Whether a value is elementwise work that a second kernel may do as well as the first.
     fn may_be_made_again(&self, value: usize, but_for: usize) -> bool {
-        // Elements that are compared with a largest or smallest one must have its bits, which a second computation of them
-        // need not have.
-        let is_compared = self.readers[value]
-            .iter()
-            .any(|&reader| matches!(self.item(reader).kind, Kind::Reduce(Reduction::Max | Reduction::Min, _)));
         matches!(self.item(value).kind, Kind::Map(_) | Kind::Copy)
-            && !is_compared
+            && !self.is_compared(value)
             && !self.is_in_memory(value, but_for)
             && !self.comes_from_product(value)
+    }
+
+    /// Elements that are compared with a largest or smallest one must have its bits, which a second computation of them
+    /// need not have.
+    fn is_compared(&self, value: usize) -> bool {
+        let compares =
+            |&reader: &usize| matches!(self.item(reader).kind, Kind::Reduce(Reduction::Max | Reduction::Min, _));
+        self.readers[value].iter().any(compares)
     }
 
     /// Whether an item is what becomes of a product in the product's own kernel.

@@ -71,6 +71,7 @@ pub(crate) fn group(items: &mut Items<'_>, bindings: usize) -> Groups {
             grouping.join_sources(item);
         }
         grouping.join_siblings(&all);
+        all.iter().for_each(|&item| grouping.keep_less(item));
         grouping.now = count;
         grouping.dissolve_too_large();
     }

@@ -76,7 +76,7 @@ crate::elementwise! {
     pub number MUL: mul(x, z) -> y { x.times(z) } "x * y" { INPUTS, g => (g * z, g * x) }
     /// The quotient; whole numbers round towards zero and give 0 for a zero divisor.
     pub number DIV: div(x, z) -> y { x.over(z) } "x / y" | "divide_TYPE(x, y)" {
-        INPUTS, g => { let gx = g / z; (gx.clone(), -(gx * (x / z))) }
+        BOTH, g => { let gx = g / z; (gx.clone(), -(gx * y)) }
     }
     /// The remainder with the divisor's sign, as in Python; 0 for a whole zero divisor.
     pub number REMAINDER: remainder(x, z) -> y { x.modulo(z) } "modulo_TYPE(x, y)" {

@@ -1,0 +1,158 @@
+//! Which values take turns in the same memory.
+
+use crate::plan::{Plan, Step, ValueId, Work};
+use std::cmp::Reverse;
+use std::ops::RangeInclusive;
+
+/// Smaller values are not worth looking for.
+const SMALL: usize = 4096;
+
+/// For each result of a step, the operand whose memory it may take over: one that nothing needs afterwards and whose
+/// elements are read where the result's are written.
+pub(crate) fn in_place(plan: &Plan, step: &Step) -> Vec<Option<usize>> {
+    let Work::Program(program) = &step.work else { return vec![None; step.results.len()] };
+    let mut taken = vec![false; step.operands.len()];
+    let takes = |&result: &ValueId| {
+        let meta = &plan.values[result];
+        let fits = |&number: &usize| {
+            let operand = &step.operands[number];
+            !taken[number]
+                && program.row_axes == 0
+                && operand.dtype == meta.dtype
+                && meta.dtype.size() >= 4
+                && plan.values[operand.value].shape.count() == meta.shape.count()
+                && operand.starts.is_empty()
+                && operand.layout.is_contiguous()
+                && step.frees.contains(&operand.value)
+                && step.operands.iter().filter(|other| other.value == operand.value).count() == 1
+        };
+        let found = (0..step.operands.len()).find(fits);
+        found.into_iter().for_each(|number| taken[number] = true);
+        found
+    };
+    step.results.iter().map(takes).collect()
+}
+
+/// The bytes that each value's buffer is to have. Values that are not needed at the same time get one capacity, that of
+/// the largest among them, so that a pool which hands out what is free of that capacity lets them take turns.
+///
+/// Largest first, each goes to the smallest buffer that is free while it is needed ("greedy by size" in Pisarchyk and Lee,
+/// "Efficient Memory Management for Deep Neural Net Inference", 2020).
+pub(crate) fn capacities(plan: &Plan) -> Vec<usize> {
+    let mut capacities: Vec<usize> = plan.values.iter().map(|meta| meta.bytes()).collect();
+    let Lives { owner, needed } = Lives::new(plan);
+    let mut turns: Vec<ValueId> =
+        (0..capacities.len()).filter(|&value| needed[value].is_some() && capacities[value] > SMALL).collect();
+    turns.sort_by_key(|&value| Reverse(capacities[value]));
+    let mut buffers: Vec<(usize, Vec<RangeInclusive<usize>>)> = Vec::new();
+    for value in turns {
+        let Some(time) = &needed[value] else { continue };
+        let apart = |other: &RangeInclusive<usize>| other.end() < time.start() || time.end() < other.start();
+        match buffers.iter_mut().rev().find(|(_, times)| times.iter().all(apart)) {
+            Some((capacity, times)) => {
+                times.push(time.clone());
+                capacities[value] = *capacity;
+            }
+            None => buffers.push((capacities[value], vec![time.clone()])),
+        }
+    }
+    owner.into_iter().map(|owner| capacities[owner]).collect()
+}
+
+/// When memory is needed.
+struct Lives {
+    /// Whose memory a value lies in: its own, or that of a value that it takes the place of.
+    owner: Vec<ValueId>,
+    /// From which step to which, for values that own memory within the plan alone.
+    needed: Vec<Option<RangeInclusive<usize>>>,
+}
+
+impl Lives {
+    fn new(plan: &Plan) -> Lives {
+        let mut owner: Vec<ValueId> = (0..plan.values.len()).collect();
+        let mut needed: Vec<Option<RangeInclusive<usize>>> = vec![None; plan.values.len()];
+        for (number, step) in plan.steps.iter().enumerate() {
+            for (&result, takes) in step.results.iter().zip(&step.in_place) {
+                let over = takes.map(|operand| owner[step.operands[operand].value]);
+                match over.filter(|&over| needed[over].is_some()) {
+                    Some(over) => owner[result] = over,
+                    None => needed[result] = Some(number..=number),
+                }
+            }
+            for &value in &step.frees {
+                if let Some(time) = &mut needed[owner[value]] {
+                    *time = *time.start()..=number;
+                }
+            }
+        }
+        for &output in &plan.outputs {
+            needed[owner[output]] = None;
+        }
+        Lives { owner, needed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Operand, Program};
+    use wgrad_tensor::DType;
+    use wgrad_tensor::layout::Layout;
+    use wgrad_tensor::op::Meta;
+
+    /// A plan of maps over so many elements, each from the one before.
+    fn chain(counts: &[usize]) -> Plan {
+        let values: Vec<Meta> = counts.iter().map(|&count| Meta::new([count], DType::F32)).collect();
+        let step = |result: usize| {
+            let shape = values[result].shape.clone();
+            let layout = Layout::contiguous(&shape);
+            let operand = Operand { value: result - 1, dtype: DType::F32, layout, starts: Vec::new() };
+            let program = Program { shape, row_axes: 0, code: Vec::new(), stores: Vec::new() };
+            let work = Work::Program(program);
+            let frees = vec![result - 1];
+            Step {
+                work,
+                operands: vec![operand],
+                results: vec![result],
+                frees,
+                in_place: Vec::new(),
+                calls: Vec::new(),
+            }
+        };
+        let steps = (1..counts.len()).map(step).collect();
+        let mut plan = Plan { inputs: vec![0], outputs: vec![counts.len() - 1], steps, values, capacities: Vec::new() };
+        for number in 0..plan.steps.len() {
+            plan.steps[number].in_place = in_place(&plan, &plan.steps[number]);
+        }
+        plan
+    }
+
+    #[test]
+    fn a_result_takes_the_place_of_what_nothing_needs_any_more() {
+        let plan = chain(&[8, 8, 4]);
+        assert_eq!(plan.steps[0].in_place, [Some(0)]);
+        assert_eq!(plan.steps[1].in_place, [None], "the sizes differ");
+        let mut kept = chain(&[8, 8]);
+        kept.steps[0].frees.clear();
+        assert_eq!(in_place(&kept, &kept.steps[0]), [None], "the operand is needed later");
+        let mut flipped = chain(&[8, 8]);
+        flipped.steps[0].operands[0].layout.strides = vec![-1];
+        assert_eq!(in_place(&flipped, &flipped.steps[0]), [None], "elements are read elsewhere than written");
+    }
+
+    #[test]
+    fn values_that_are_needed_one_after_the_other_take_turns() {
+        // The third value finds the first free again, the fourth the second.
+        let plan = chain(&[1, 4000, 9000, 3000, 8000, 5]);
+        let bytes = [4, 16_000, 36_000, 16_000, 36_000, 20];
+        assert_eq!(capacities(&plan), bytes);
+    }
+
+    #[test]
+    fn what_is_asked_for_keeps_its_own_size() {
+        let mut plan = chain(&[1, 4000, 9000, 3000]);
+        plan.outputs.push(2);
+        plan.steps[2].frees.clear();
+        assert_eq!(capacities(&plan), [4, 16_000, 36_000, 12_000]);
+    }
+}

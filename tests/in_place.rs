@@ -1,0 +1,132 @@
+//! Memory that is used again: results take the place of what nothing needs any more, and never of what somebody holds.
+
+mod common;
+
+use common::{devices, seed};
+use wgrad::MemoryReport;
+use wgrad::prelude::*;
+use wgrad::tensor::registry::samples;
+
+#[test]
+fn inputs_that_are_held_keep_their_values_and_results_do_not_depend_on_it() -> wgrad::Result<()> {
+    for device in devices().iter().take(2) {
+        for (stream, sample) in samples().iter().enumerate() {
+            let draw = |(i, spec): (usize, &wgrad::tensor::registry::Spec)| {
+                let array = spec.draw(seed(), (stream * 16 + i) as u64);
+                let tensor = array.to_tensor(spec.dtype(DType::F32), device);
+                tensor.eval().map(|()| tensor)
+            };
+            let all = || sample.inputs.iter().enumerate().map(draw).collect::<wgrad::Result<Vec<_>>>();
+            let held = all()?;
+            let before: Vec<Vec<u8>> = held.iter().map(Tensor::to_bytes).collect::<wgrad::Result<_>>()?;
+            let from_held = (sample.run)(&held).to_bytes()?;
+            let after: Vec<Vec<u8>> = held.iter().map(Tensor::to_bytes).collect::<wgrad::Result<_>>()?;
+            assert!(before == after, "{} of {:?} changed an input on {device}", sample.op, sample.inputs);
+            let result = (sample.run)(&all()?);
+            assert!(
+                result.to_bytes()? == from_held,
+                "{} of {:?} differs on {device} where nobody holds its inputs",
+                sample.op,
+                sample.inputs
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_chain_of_steps_runs_in_one_buffer() -> wgrad::Result<()> {
+    let device = device::cpu_with_threads(2);
+    let count = 1 << 16;
+    let mut x = Tensor::ones([count], DType::F32, &device);
+    x.eval()?;
+    device.reset_peak_memory();
+    for _ in 0..10 {
+        x = (x + 1.0).sqrt();
+        x.eval()?;
+    }
+    assert!(device.stats().peak_bytes < 5 * count as u64, "{:?}", device.stats());
+    assert!((x.mean(..).item::<f32>()? - 1.618).abs() < 1e-3);
+    Ok(())
+}
+
+#[test]
+fn an_optimizer_step_leaves_the_parameters_that_somebody_holds() -> wgrad::Result<()> {
+    for device in devices() {
+        let model = Linear::new(300, 200, device);
+        let mut optimizer = AdamW::new(model.parameters(), 1e-2);
+        let x = Tensor::uniform([32, 300], -1.0, 1.0, DType::F32, device);
+        let mut step = || -> wgrad::Result<()> { optimizer.step(model.forward(&x).square().mean(..).backward()?) };
+        step()?;
+        let old = model.weight.tensor();
+        let before = old.to_vec::<f32>()?;
+        step()?;
+        assert_eq!(old.to_vec::<f32>()?, before, "on {device}");
+        assert_ne!(model.weight.tensor().to_vec::<f32>()?, before, "on {device}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_optimizer_step_has_no_second_copy_of_the_parameters() -> wgrad::Result<()> {
+    // Devices of its own: other tests must not count.
+    for device in &device::all() {
+        let layers: Vec<Linear> = (0..10).map(|_| Linear::new(256, 256, device)).collect();
+        let parameters: Vec<Param> = layers.iter().flat_map(|layer| layer.parameters()).collect();
+        let mut optimizer = Adam::new(parameters, 1e-3);
+        let x = Tensor::uniform([4, 256], -1.0, 1.0, DType::F32, device);
+        x.eval()?;
+        let mut step = || -> wgrad::Result<()> {
+            let loss = layers.iter().fold(x.clone(), |x, layer| layer.forward(&x).tanh()).square().mean(..);
+            optimizer.step(loss.backward()?)?;
+            device.sync()
+        };
+        step()?;
+        device.release_free_memory();
+        device.reset_peak_memory();
+        let before = device.stats();
+        let held = before.bytes - before.free_bytes;
+        step()?;
+        let one_layer = 256 * 256 * 4;
+        let more = device.stats().peak_bytes - held;
+        // The gradients of ten layers and little else; new values beside the old ones would be thirty.
+        assert!(more < 14 * one_layer, "{more} bytes more than the {held} held, on {device}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_failed_evaluation_leaves_errors_and_no_values() -> wgrad::Result<()> {
+    for device in devices() {
+        let x = Tensor::ones([1000], DType::F32, device);
+        x.eval()?;
+        let index = Tensor::from_slice(&[5000u32], [1], device);
+        let grown = x + 1.0;
+        let chosen = (&grown * 2.0).gather(0, &index);
+        let twice = &grown * &grown;
+        let failed = wgrad::eval_all([&chosen, &twice]).is_err() | chosen.to_vec::<f32>().is_err();
+        assert!(failed, "a bad index passes on {device}");
+        assert!(twice.to_vec::<f32>().is_err() || twice.to_vec::<f32>()? == vec![4.0; 1000], "on {device}");
+        assert!(grown.to_vec::<f32>().is_err() || grown.to_vec::<f32>()? == vec![2.0; 1000], "on {device}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_report_tells_who_holds_what() -> wgrad::Result<()> {
+    for device in devices() {
+        let model = Linear::new(64, 32, device);
+        let mut optimizer = AdamW::new(model.parameters(), 1e-3);
+        let x = Tensor::ones([8, 64], DType::F32, device);
+        let gradients = model.forward(&x).square().mean(..).backward()?;
+        wgrad::eval_all(gradients.tensors())?;
+        let report = MemoryReport::new(device).model(&model).gradients(&gradients).optimizer(&optimizer);
+        let bytes = 4 * (64 * 32 + 32);
+        assert_eq!((report.parameters, report.gradients, report.optimizer), (bytes, bytes, 0), "{report}");
+        optimizer.step(gradients)?;
+        let report = MemoryReport::new(device).model(&model).optimizer(&optimizer);
+        assert_eq!((report.parameters, report.optimizer), (bytes, 2 * bytes), "{report}");
+        assert!(report.peak >= 3 * bytes, "{report}");
+    }
+    Ok(())
+}
