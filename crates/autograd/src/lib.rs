@@ -5,7 +5,9 @@
 //! results can be differentiated again.
 
 mod check;
+mod checkpoint;
 mod walk;
 
 pub use check::{gradcheck, gradcheck_second_order};
+pub use checkpoint::checkpoint;
 pub use walk::{Backward, Gradients, grad, value_and_grad};

@@ -1,5 +1,6 @@
 //! The walk back over the graph.
 
+use crate::checkpoint::Copies;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use wgrad_tensor::error::Problem;
@@ -198,6 +199,7 @@ fn walk(output: &Tensor, nodes: &[Arc<Node>], targets: Option<&[&Tensor]>) -> Re
     let mut pending: HashMap<u64, Vec<Option<Tensor>>> = HashMap::new();
     add(&mut pending, output.edge(), output.ones_like());
     let mut gradients = Gradients::default();
+    let mut copies = Copies::default();
     for node in nodes {
         let Some(grads) = pending.remove(&node.id()) else { continue };
         for (edge, grad) in grads.iter().enumerate() {
@@ -212,7 +214,7 @@ fn walk(output: &Tensor, nodes: &[Arc<Node>], targets: Option<&[&Tensor]>) -> Re
         if !edges.iter().any(|edge| edge.node().is_tracked() && is_wanted(&edge.node().id())) {
             continue;
         }
-        for (edge, gradient) in edges.iter().zip(apply_rule(node, &edges, &grads)?) {
+        for (edge, gradient) in edges.iter().zip(apply_rule(node, &edges, &grads, &mut copies)?) {
             if edge.node().is_tracked()
                 && is_wanted(&edge.node().id())
                 && let Some(gradient) = gradient
@@ -225,18 +227,25 @@ fn walk(output: &Tensor, nodes: &[Arc<Node>], targets: Option<&[&Tensor]>) -> Re
 }
 
 /// One gradient for each of a node's inputs; an error if the rule leaves one out.
-fn apply_rule(node: &Arc<Node>, edges: &[Edge], grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-    let inputs: Vec<Tensor> = edges.iter().cloned().map(Tensor::from_edge).collect();
+fn apply_rule(
+    node: &Arc<Node>,
+    edges: &[Edge],
+    grads: &[Option<Tensor>],
+    copies: &mut Copies,
+) -> Result<Vec<Option<Tensor>>> {
+    let reads = node.op().reads();
+    let mut seen = |edge: Edge, is_read| Tensor::from_edge(if is_read { copies.seen(node, &edge) } else { edge });
+    let inputs: Vec<Tensor> = edges.iter().map(|edge| seen(edge.clone(), reads.inputs)).collect();
     let outputs: Vec<Tensor> =
-        (0..node.metas().len()).map(|output| Tensor::from_edge(Edge::new(node.clone(), output))).collect();
+        (0..node.metas().len()).map(|output| seen(Edge::new(node.clone(), output), reads.outputs)).collect();
     let call = Call { inputs: &inputs, outputs: &outputs, grads };
     let gradients = with_origin(node.origin().clone(), || node.op().gradient(&call))
         .map_err(|problem| origin_error(node, problem))?;
-    for (i, input) in inputs.iter().enumerate() {
-        if !input.is_tracked() {
+    for (i, edge) in edges.iter().enumerate() {
+        if !edge.node().is_tracked() {
             continue;
         }
-        let (Some(Some(gradient)), Ok(meta)) = (gradients.get(i), input.meta()) else {
+        let (Some(Some(gradient)), Ok(meta)) = (gradients.get(i), edge.meta()) else {
             let message = format!("has no gradient for input {i}");
             return Err(origin_error(node, Problem::new(ErrorKind::NotDifferentiable, message)));
         };

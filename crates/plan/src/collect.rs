@@ -18,6 +18,16 @@ pub(crate) struct Collected {
     pub edges: usize,
 }
 
+impl Collected {
+    /// The place of the first node that a node may be computed with; 0 for all that is not computed again.
+    pub fn not_before(&self, node: &Node) -> usize {
+        match node.not_before() {
+            0 => 0,
+            first => self.nodes.partition_point(|node| node.id() < first),
+        }
+    }
+}
+
 /// Marks for so many nodes that no node has had yet: what a marked node says is never taken for what an earlier
 /// evaluation wrote there.
 pub(crate) fn fresh_marks(count: usize) -> Range<u64> {
@@ -125,6 +135,11 @@ fn keep_for_gradient(node: &Arc<Node>, wanted: &mut Wanted) {
     if !node.keeps_inputs() {
         return;
     }
+    if node.checkpoint().is_some() {
+        // All that it reads is computed again, but for what comes from outside the stretch.
+        let outside = |input: &&Edge| input.node().checkpoint() != node.checkpoint();
+        return node.with_inputs(|inputs| inputs.iter().filter(outside).for_each(|input| wanted.add(&viewed(input))));
+    }
     let reads = node.op().reads();
     if let Compute::Reduce(Reduction::Max | Reduction::Min, _) = node.op().compute() {
         // Its gradient looks for the elements that equal the result: they must have the same bits.
@@ -160,7 +175,7 @@ fn keep(node: &Arc<Node>, wanted: &mut Wanted) {
             continue;
         }
         match node.op().compute() {
-            Compute::View | Compute::Map(_) => {
+            Compute::View | Compute::Map(_) if node.checkpoint().is_none() => {
                 node.with_inputs(|inputs| open.extend(inputs.iter().map(|input| input.node().clone())));
             }
             _ => wanted.add(&node),

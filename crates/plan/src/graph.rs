@@ -29,6 +29,8 @@ pub(crate) struct Call {
     pub op: OpRef,
     pub metas: Vec<Meta>,
     pub sources: Vec<Source>,
+    /// The call before which it is not to be computed.
+    pub not_before: usize,
     /// The place of its numbers among all.
     pub numbers: Range<usize>,
 }
@@ -103,6 +105,7 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
         recorded.starts.push(recorded.words.len());
         node.with_inputs(|edges| {
             recorded.words.push((node.scalars().len() as u64) << 32 | edges.len() as u64);
+            recorded.words.push(collected.not_before(node) as u64);
             for (argument, edge) in edges.iter().enumerate() {
                 let source = match place(edge.node(), &calls) {
                     Some(from) => Source::Call(from, edge.output()),
@@ -220,7 +223,8 @@ impl Recorded<'_> {
             let numbers = number..number + node.scalars().len();
             number = numbers.end;
             let sources = self.sources(call).collect();
-            Call { op: node.op().clone(), metas: node.metas().to_vec(), sources, numbers }
+            let not_before = self.words[self.starts[call] + 1] as usize;
+            Call { op: node.op().clone(), metas: node.metas().to_vec(), sources, not_before, numbers }
         });
         let inputs = self.inputs.iter().map(|input| input.meta.clone()).collect();
         Graph { calls: calls.collect(), inputs, wanted: self.wanted().collect() }
@@ -281,7 +285,7 @@ impl Recorded<'_> {
     fn sources(&self, call: usize) -> impl Iterator<Item = Source> {
         let start = self.starts[call];
         let count = self.words[start] as u32 as usize;
-        self.words[start + 1..][..count].iter().map(|&word| Source::of(word))
+        self.words[start + 2..][..count].iter().map(|&word| Source::of(word))
     }
 
     /// The results asked for.

@@ -10,7 +10,7 @@ use crate::device::{Buffer, Device};
 use crate::dtype::Scalar;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::op::{Meta, OpRef};
-use crate::scope::Origin;
+use crate::scope::{self, Origin};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,9 @@ pub struct Node {
     pub(crate) origin: Origin,
     pub(crate) tracked: bool,
     pub(crate) leaf: bool,
+    /// The checkpointed stretch that it belongs to; 0 where to none.
+    checkpoint: u64,
+    not_before: u64,
     pub(crate) consumed: AtomicBool,
     pub(crate) handles: AtomicUsize,
     mark: AtomicU64,
@@ -63,10 +66,14 @@ pub(crate) struct NewNode {
     pub leaf: bool,
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Node {
     fn build(new: NewNode, results: Results) -> Arc<Node> {
+        Node::build_after(new, results, 0)
+    }
+
+    fn build_after(new: NewNode, results: Results, not_before: u64) -> Arc<Node> {
         let pending = matches!(results, Results::Pending);
         let node = Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -77,6 +84,8 @@ impl Node {
             origin: new.origin,
             tracked: new.tracked,
             leaf: new.leaf,
+            checkpoint: if not_before == 0 { scope::checkpoint() } else { 0 },
+            not_before,
             consumed: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             mark: AtomicU64::new(0),
@@ -142,6 +151,38 @@ impl Node {
     /// Whether it is itself a tensor that wants a gradient: walks back end here.
     pub fn is_leaf(&self) -> bool {
         self.leaf
+    }
+
+    /// The checkpointed stretch that it was recorded in: what lies within is computed again for the walk back.
+    pub fn checkpoint(&self) -> Option<u64> {
+        (self.checkpoint != 0).then_some(self.checkpoint)
+    }
+
+    /// For what is computed again: the number of a node before which it is not to be computed, or it would lie around
+    /// from then on; 0 for all else.
+    pub fn not_before(&self) -> u64 {
+        self.not_before
+    }
+
+    /// The number that is given to the next node, or to one soon after.
+    pub fn next_id() -> u64 {
+        NEXT_ID.load(Ordering::Relaxed)
+    }
+
+    /// The same call again, of these inputs, which are worth the same; not to be computed before the node with the number
+    /// `not_before`.
+    pub fn again(&self, inputs: Vec<Edge>, not_before: u64) -> Arc<Node> {
+        let new = NewNode {
+            op: self.op.clone(),
+            scalars: self.scalars.clone(),
+            inputs,
+            metas: self.metas.clone(),
+            device: self.device.clone(),
+            origin: self.origin.clone(),
+            tracked: self.tracked && scope::is_recording(),
+            leaf: false,
+        };
+        Node::build_after(new, Results::Pending, not_before)
     }
 
     /// How many tensors refer to it.

@@ -3,10 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
     static RECORDING: Cell<bool> = const { Cell::new(true) };
     static ORIGIN: RefCell<Option<Origin>> = const { RefCell::new(None) };
+    static CHECKPOINT: Cell<u64> = const { Cell::new(0) };
     static SCOPE: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
 }
 
@@ -48,6 +50,24 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 /// Whether gradients are being recorded on this thread.
 pub fn is_recording() -> bool {
     RECORDING.get()
+}
+
+/// Runs `f` so that the walk back computes again what `f` records, rather than keep it.
+pub fn checkpointed<R>(f: impl FnOnce() -> R) -> R {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    struct Back(u64);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            CHECKPOINT.set(self.0);
+        }
+    }
+    let _back = Back(CHECKPOINT.replace(NEXT.fetch_add(1, Ordering::Relaxed)));
+    f()
+}
+
+/// The number of the stretch that is to be computed again; 0 outside of such stretches.
+pub(crate) fn checkpoint() -> u64 {
+    CHECKPOINT.get()
 }
 
 /// Runs `f` with every node ascribed to `origin`: gradient nodes carry their forward line.

@@ -50,6 +50,6 @@ pub mod prelude {
         Module, Param, Sequential,
     };
     pub use crate::optim::{Adam, AdamW, Schedule, Sgd, clip_grad_norm};
-    pub use wgrad_autograd::{Backward, Gradients, grad, value_and_grad};
+    pub use wgrad_autograd::{Backward, Gradients, checkpoint, grad, value_and_grad};
     pub use wgrad_tensor::{DType, Device, Tensor, no_grad};
 }

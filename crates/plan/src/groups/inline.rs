@@ -202,8 +202,15 @@ impl Grouping<'_, '_> {
         let count = self.item(last).metas[0].shape.count();
         let items: Vec<usize> = (first..self.items.items.len()).collect();
         let breaks = self.united(count, None, &self.external(&items, None));
-        let mut group =
-            Group { items, form: Form::Program, count, row: None, breaks: Vec::new(), before: Bits::default() };
+        let mut group = Group {
+            items,
+            form: Form::Program,
+            count,
+            row: None,
+            breaks: Vec::new(),
+            not_before: self.items.graph.calls[self.item(item).call].not_before,
+            before: Bits::default(),
+        };
         group.before = self.before(&group);
         self.done.groups[first] = Some(group);
         self.open.push(first);

@@ -103,7 +103,13 @@ impl Grouping<'_, '_> {
         }
         let reads = self.external(&items, Some(&is_row));
         let breaks = self.united(count, row, &reads)?;
-        let group = Group { items, form, count, row, breaks, before };
+        // What is computed again must not run with what comes before the walk back.
+        let not_before = first.not_before.max(second.not_before);
+        let (first_item, _) = self.items.rank[items[0]];
+        if self.item(first_item).call < not_before {
+            return None;
+        }
+        let group = Group { items, form, count, row, breaks, not_before, before };
         (self.bound(&group) <= self.bindings).then_some(Joined { group, now_per_row })
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Group {
     pub row: Option<usize>,
     /// Where its index space breaks.
     pub breaks: Vec<usize>,
+    /// The call before which it is not to be computed.
+    not_before: usize,
     /// The items that it comes after, as bits.
     before: Bits,
 }
@@ -198,6 +200,7 @@ impl<'g, 'a> Grouping<'g, 'a> {
             count: self.space(item),
             row: self.row(item),
             breaks: Vec::new(),
+            not_before: self.items.graph.calls[self.item(item).call].not_before,
             before: Bits::default(),
         };
         self.done.per_row[item] = own.row.is_some();
