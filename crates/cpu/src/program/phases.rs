@@ -72,6 +72,7 @@ impl Rows<'_> {
         let mut outs: Vec<Option<&mut [u8]>> = part.full.into_iter().map(Some).collect();
         for (i, phase) in phases.iter().enumerate() {
             if i == 0 {
+                compiled.rows(&compiled.constants, &tile, &phase.walked.placement, &[], &mut rows)?;
                 compiled.rows(&compiled.first, &tile, &phase.walked.placement, &[], &mut rows)?;
             }
             let outs = phase.outs.iter().filter_map(|&out| outs[out].take()).collect();
@@ -87,7 +88,8 @@ impl Rows<'_> {
                 }
             }
         }
-        self.store(&tile, &rows, &mut part.per_row);
+        let sizes = self.sizes(&self.rows);
+        self.store(&rows, take_front(&mut part.per_row, &sizes, part.rows.len()));
         Ok(())
     }
 
