@@ -147,8 +147,8 @@ impl Rows<'_> {
     ) -> Result<(), Problem> {
         let (compiled, Walked { order, placement }) = (&self.compiled, &phase.walked);
         let (mut memory, bytes) = self.memory(placement)?;
-        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
         let sizes: Vec<usize> = phase.stored.iter().map(|&i| compiled.registers[i].dtype.size()).collect();
+        let mut cells = placement.cells(&mut memory, bytes, sizes.len());
         let mut totals: Vec<_> = phase.reductions.iter().map(|(.., combine)| (combine.total)(rows.len())).collect();
         compiled.fill_once(placement, self.tiling.longest(), &mut cells);
         for first in positions.clone().step_by(self.tiling.piece) {
@@ -184,7 +184,7 @@ impl Rows<'_> {
         };
         let places = pick.places(&row_cells[index][..rows.len() * size_of::<u32>()])?.to_vec();
         let (mut memory, bytes) = self.memory(placement)?;
-        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
+        let mut cells = placement.cells(&mut memory, bytes, 0);
         compiled.fill_once(placement, 1, &mut cells);
         for (i, place) in places.into_iter().enumerate() {
             let (row, place) = (rows.start + i, place as usize);

@@ -113,8 +113,8 @@ impl Rows<'_> {
         let (mut row_memory, row_bytes) = self.row_memory()?;
         let mut rows: Vec<&mut [u8]> = row_memory.chunks_mut(row_bytes).collect();
         let (mut memory, bytes) = self.memory(placement)?;
-        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
         let (sizes, row_sizes) = (self.sizes(&self.full), self.sizes(&self.rows));
+        let mut cells = placement.cells(&mut memory, bytes, sizes.len());
         let largest = tiling.tile(0..tiling.group.min(tiling.rows), 0..tiling.length);
         compiled.fill_once(placement, largest.places.len(), &mut cells);
         compiled.rows(&compiled.constants, &largest, placement, &cells, &mut rows)?;

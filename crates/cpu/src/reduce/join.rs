@@ -120,7 +120,8 @@ impl<T: Number> Cascade<T> {
 
     /// All parts combined.
     pub fn finish<J: Join<T>>(&self) -> T {
-        let levels = self.levels.iter().enumerate().filter(|(i, _)| self.count >> i & 1 == 1);
+        let used = u64::BITS - self.count.leading_zeros();
+        let levels = self.levels.iter().enumerate().take(used as usize).filter(|(i, _)| self.count >> i & 1 == 1);
         levels.fold(J::start(), |all, (_, &level)| J::join(level, all))
     }
 }
