@@ -5,7 +5,6 @@ use super::compile::Compiled;
 use super::phases::Phase;
 use super::place::Placement;
 use super::take_front;
-use super::tile::Tile;
 use super::tiling::Tiling;
 use crate::buffer::{Buffer, Pool};
 use crate::reduce::Reduce;

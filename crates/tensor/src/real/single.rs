@@ -45,8 +45,8 @@ fn round(x: f32) -> (f32, i32) {
     (sum - ROUNDER, (sum.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32))
 }
 
-/// For `x` in -252 to 254, the whole number nearest to it and two powers of two: 2 to that number is their product, which
-/// they may leave the range of exponents with only when both have been multiplied by.
+/// The whole number nearest to `x`, for `x` in -252 to 254, and two powers of two whose product is 2 to that number: which
+/// may be out of range itself.
 #[inline(always)]
 fn round_to_powers(x: f32) -> (f32, [f32; 2]) {
     // The sum's low bits are the number and twice the exponents' bias, so either half of them is an exponent's bits.
