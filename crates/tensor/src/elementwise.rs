@@ -6,7 +6,8 @@ use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
-/// A loop over blocks of equal element count: inputs in, output out, all aligned for their dtype.
+/// A loop over blocks of equal element count: inputs in, output out, all aligned for their dtype. Of two inputs one may be
+/// a single element, which then meets every element of the other.
 pub type Loop = fn(&[&[u8]], &mut [u8]);
 
 /// An elementwise operation: the name, its meaning in Rust, in WGSL, and its gradient.
@@ -161,16 +162,30 @@ pub fn each1<F: Unary>(inputs: &[&[u8]], out: &mut [u8]) {
     }
 }
 
-/// Runs `F` over blocks of two inputs.
+/// Runs `F` over blocks of two inputs, or over a block and an element.
 pub fn each2<F: Binary>(inputs: &[&[u8]], out: &mut [u8]) {
     struct Each<'a, F: Binary>([&'a [F::In]; 2], &'a mut [F::Out]);
     impl<F: Binary> pulp::WithSimd for Each<'_, F> {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: pulp::Simd>(self, _simd: S) {
-            let [x, y] = self.0;
-            for ((out, &x), &y) in self.1.iter_mut().zip(x).zip(y) {
-                *out = F::of(x, y);
+            match self.0 {
+                [x, y] if x.len() == y.len() => {
+                    for ((out, &x), &y) in self.1.iter_mut().zip(x).zip(y) {
+                        *out = F::of(x, y);
+                    }
+                }
+                [&[x], y] => {
+                    for (out, &y) in self.1.iter_mut().zip(y) {
+                        *out = F::of(x, y);
+                    }
+                }
+                [x, &[y]] => {
+                    for (out, &x) in self.1.iter_mut().zip(x) {
+                        *out = F::of(x, y);
+                    }
+                }
+                _ => debug_assert!(false, "inputs differ in length"),
             }
         }
     }

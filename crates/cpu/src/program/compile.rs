@@ -12,6 +12,9 @@ use wgrad_tensor::error::Problem;
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::Map;
 
+/// From how many places on it pays to run a loop for each row, rather than to repeat what there is one of for each.
+const LONG: usize = 128;
+
 /// In which order the places of a program with rows are walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -28,7 +31,9 @@ pub struct Compiled<'a> {
     pub registers: Vec<Register<'a>>,
     /// What goes into each result.
     pub stores: Vec<usize>,
-    /// The registers with one element for each row that no reduction decides.
+    /// Constants, as registers with one element for each row.
+    pub constants: Vec<usize>,
+    /// The other registers with one element for each row that no reduction decides.
     pub first: Vec<usize>,
     /// What comes then.
     pub stages: Vec<Stage>,
@@ -67,6 +72,8 @@ pub enum Source<'a> {
     Constant(Vec<u8>),
     /// A loop over the arguments.
     Map(Loop),
+    /// A loop over two arguments for each row, of which it has one element of one and many of the other.
+    MapRows(Loop),
     /// Numbers made from positions.
     Generate(generate::Generator, Window, Access),
     /// What the op before gives.
@@ -139,20 +146,22 @@ impl<'a> Compiled<'a> {
             compiler.add(instruction, per_row)?;
         }
         let stores = program.stores.iter().map(|&store| compiler.own[store]).collect();
-        let mut compiled = Compiled { registers: compiler.registers, stores, first: vec![], stages: vec![] };
+        let registers = compiler.registers;
+        let mut compiled = Compiled { registers, stores, constants: vec![], first: vec![], stages: vec![] };
         compiled.sort();
         Ok(compiled)
     }
 
     /// Sorts what is needed into stages.
     fn sort(&mut self) {
-        let Compiled { registers, stores, first, stages } = self;
+        let Compiled { registers, stores, constants, first, stages } = self;
         let picks = (0..registers.len()).filter(|&i| matches!(registers[i].source, Source::Pick(_)));
         for i in needed(registers, picks.chain(stores.iter().copied())) {
             let register = &registers[i];
             let count = register.stage + usize::from(!register.per_row);
             stages.resize_with(stages.len().max(count), Stage::default);
             match (register.per_row, register.stage) {
+                (true, 0) if matches!(register.source, Source::Constant(_)) => constants.push(i),
                 (true, 0) => first.push(i),
                 (true, stage) => stages[stage - 1].rows.push(i),
                 (false, stage) => stages[stage].full.push(i),
@@ -196,7 +205,15 @@ impl<'a> Compiler<'a, '_> {
                 let given: Vec<DType> = args.iter().map(|&arg| self.registers[self.own[arg]].dtype).collect();
                 let scalar = self.inputs.scalars(scalars).first().copied();
                 let source = elementwise(map, &given, dtype, scalar.unwrap_or(Scalar::Int(0)))?;
-                (source, args.iter().map(|&arg| self.arg(arg, per_row)).collect::<Result<_, _>>()?, dtype)
+                // In a long row, the loop of two arguments meets a single element of it as it is.
+                let meets = self.side == Side::Along && args.len() == 2 && self.program.row_length() >= LONG;
+                let args = args.iter().map(|&arg| self.arg(arg, per_row || meets)).collect::<Result<Vec<_>, _>>()?;
+                match source {
+                    Source::Map(f) if args.iter().any(|&arg| self.registers[arg].per_row != per_row) => {
+                        (Source::MapRows(f), args, dtype)
+                    }
+                    source => (source, args, dtype),
+                }
             }
             // Without rows, every place is a row of its own.
             Instruction::Reduce(_, x) if self.program.row_axes == 0 => {

@@ -15,13 +15,23 @@ use wgrad_tensor::random::{normal_f32, normal_f64, philox, uniform_f32, uniform_
 pub fn splat(element: &[u8], out: &mut [u8]) {
     fn fill<T: Pod>(element: &[u8], out: &mut [u8]) {
         let out: &mut [T] = bytemuck::try_cast_slice_mut(out).unwrap_or_default();
-        out.fill(bytemuck::try_pod_read_unaligned(element).unwrap_or(T::zeroed()));
+        vectorised(Repeat(bytemuck::try_pod_read_unaligned(element).unwrap_or(T::zeroed()), out));
     }
     match element.len() {
         1 => fill::<u8>(element, out),
         2 => fill::<u16>(element, out),
         4 => fill::<u32>(element, out),
         _ => fill::<u64>(element, out),
+    }
+}
+
+struct Repeat<'a, T>(T, &'a mut [T]);
+
+impl<T: Pod> Kernel for Repeat<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        self.1.fill(self.0);
     }
 }
 

@@ -74,7 +74,7 @@ impl<'a> Map<'a> {
         let (compiled, placement, sizes) = (&self.compiled, &self.placement, self.sizes());
         let bytes = compiled.tile_bytes(self.blocks.longest());
         let mut scratch = pool.take(placement.slots * bytes)?;
-        let mut cells: Vec<&mut [u8]> = scratch.chunks_mut(bytes).collect();
+        let mut cells = placement.cells(&mut scratch, bytes, sizes.len());
         compiled.fill_once(placement, self.blocks.longest(), &mut cells);
         for places in self.blocks.within(range) {
             placement.aim(&mut cells, take_front(&mut outs, &sizes, places.len()));

@@ -72,6 +72,7 @@ impl Rows<'_> {
         let mut outs: Vec<Option<&mut [u8]>> = part.full.into_iter().map(Some).collect();
         for (i, phase) in phases.iter().enumerate() {
             if i == 0 {
+                compiled.rows(&compiled.constants, &tile, &phase.walked.placement, &[], &mut rows)?;
                 compiled.rows(&compiled.first, &tile, &phase.walked.placement, &[], &mut rows)?;
             }
             let outs = phase.outs.iter().filter_map(|&out| outs[out].take()).collect();
@@ -87,7 +88,8 @@ impl Rows<'_> {
                 }
             }
         }
-        self.store(&tile, &rows, &mut part.per_row);
+        let sizes = self.sizes(&self.rows);
+        self.store(&rows, take_front(&mut part.per_row, &sizes, part.rows.len()));
         Ok(())
     }
 
@@ -145,8 +147,8 @@ impl Rows<'_> {
     ) -> Result<(), Problem> {
         let (compiled, Walked { order, placement }) = (&self.compiled, &phase.walked);
         let (mut memory, bytes) = self.memory(placement)?;
-        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
         let sizes: Vec<usize> = phase.stored.iter().map(|&i| compiled.registers[i].dtype.size()).collect();
+        let mut cells = placement.cells(&mut memory, bytes, sizes.len());
         let mut totals: Vec<_> = phase.reductions.iter().map(|(.., combine)| (combine.total)(rows.len())).collect();
         compiled.fill_once(placement, self.tiling.longest(), &mut cells);
         for first in positions.clone().step_by(self.tiling.piece) {
@@ -182,7 +184,7 @@ impl Rows<'_> {
         };
         let places = pick.places(&row_cells[index][..rows.len() * size_of::<u32>()])?.to_vec();
         let (mut memory, bytes) = self.memory(placement)?;
-        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
+        let mut cells = placement.cells(&mut memory, bytes, 0);
         compiled.fill_once(placement, 1, &mut cells);
         for (i, place) in places.into_iter().enumerate() {
             let (row, place) = (rows.start + i, place as usize);

@@ -59,11 +59,15 @@ impl Placement {
         placement
     }
 
+    /// The cells: scratch memory cut into pieces of `bytes`, and then an empty one for each of `results` results.
+    pub fn cells<'c>(&self, memory: &'c mut [u8], bytes: usize, results: usize) -> Vec<&'c mut [u8]> {
+        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
+        cells.resize_with(self.slots + results, Default::default);
+        cells
+    }
+
     /// Makes the next part of each result the cells after the scratch memory.
-    pub fn aim<'c, 'r: 'c>(&self, cells: &mut Vec<&'c mut [u8]>, outs: impl Iterator<Item = &'r mut [u8]>) {
-        cells.truncate(self.slots);
-        for out in outs {
-            cells.push(out);
-        }
+    pub fn aim<'c, 'r: 'c>(&self, cells: &mut [&'c mut [u8]], outs: impl Iterator<Item = &'r mut [u8]>) {
+        cells[self.slots..].iter_mut().zip(outs).for_each(|(cell, out)| *cell = out);
     }
 }

@@ -5,7 +5,6 @@ use super::compile::Compiled;
 use super::phases::Phase;
 use super::place::Placement;
 use super::take_front;
-use super::tile::Tile;
 use super::tiling::Tiling;
 use crate::buffer::{Buffer, Pool};
 use crate::reduce::Reduce;
@@ -90,7 +89,8 @@ impl Rows<'_> {
         threads::try_for_each(parts, |part| self.in_phases(&phases, part))
     }
 
-    fn sizes(&self, results: &[usize]) -> Vec<usize> {
+    /// The size of some results' elements.
+    pub fn sizes(&self, results: &[usize]) -> Vec<usize> {
         results.iter().map(|&i| self.compiled.registers[self.compiled.stores[i]].dtype.size()).collect()
     }
 
@@ -112,9 +112,11 @@ impl Rows<'_> {
         let (mut row_memory, row_bytes) = self.row_memory()?;
         let mut rows: Vec<&mut [u8]> = row_memory.chunks_mut(row_bytes).collect();
         let (mut memory, bytes) = self.memory(placement)?;
-        let mut cells: Vec<&mut [u8]> = memory.chunks_mut(bytes).collect();
-        let sizes = self.sizes(&self.full);
-        compiled.fill_once(placement, tiling.group.min(tiling.rows) * tiling.length, &mut cells);
+        let (sizes, row_sizes) = (self.sizes(&self.full), self.sizes(&self.rows));
+        let mut cells = placement.cells(&mut memory, bytes, sizes.len());
+        let largest = tiling.tile(0..tiling.group.min(tiling.rows), 0..tiling.length);
+        compiled.fill_once(placement, largest.places.len(), &mut cells);
+        compiled.rows(&compiled.constants, &largest, placement, &cells, &mut rows)?;
         for first in part.rows.clone().step_by(tiling.group) {
             let tile = tiling.tile(first..(first + tiling.group).min(part.rows.end), 0..tiling.length);
             placement.aim(&mut cells, take_front(&mut part.full, &sizes, tile.places.len()));
@@ -124,18 +126,14 @@ impl Rows<'_> {
                 compiled.rows(&stage.rows, &tile, placement, &cells, &mut rows)?;
             }
             compiled.copy(&tile, placement, &mut cells, &rows);
-            self.store(&tile, &rows, &mut part.per_row);
+            self.store(&rows, take_front(&mut part.per_row, &row_sizes, tile.rows.len()));
         }
         Ok(())
     }
 
     /// Writes what there is one of for each row of a tile.
-    pub fn store(&self, tile: &Tile<'_>, rows: &[&mut [u8]], outs: &mut [&mut [u8]]) {
-        if self.rows.is_empty() {
-            return;
-        }
-        let sizes = self.sizes(&self.rows);
-        for (out, &result) in take_front(outs, &sizes, tile.rows.len()).zip(&self.rows) {
+    pub fn store<'r>(&self, rows: &[&mut [u8]], outs: impl Iterator<Item = &'r mut [u8]>) {
+        for (out, &result) in outs.zip(&self.rows) {
             let length = out.len();
             out.copy_from_slice(&rows[self.compiled.stores[result]][..length]);
         }

@@ -121,6 +121,12 @@ impl Compiled<'_> {
                 }
                 f(&args[..register.args.len()], out);
             }
+            Source::MapRows(f) => {
+                let part = |bytes: &[u8]| (bytes.len() / tile.rows.len().max(1)).max(1);
+                let (x, y) = (value(0), value(1));
+                let args = x.chunks_exact(part(x)).zip(y.chunks_exact(part(y)));
+                out.chunks_exact_mut(part(out)).zip(args).for_each(|(out, (x, y))| f(&[x, y], out));
+            }
             Source::Generate(generator, window, _) => generator.fill(window, range.clone(), out),
             Source::Product => {}
             Source::Repeat => repeat(value(0), register.dtype.size(), tile.side, out),

@@ -129,7 +129,7 @@ impl<'a, T: Number> Grid<'a, T> {
             return self.elements[base as usize];
         };
         let mut cascade = Cascade::new::<J>();
-        let mut collected = [J::start(); PIECE];
+        let mut collected = if stride == 1 { vec![] } else { vec![J::start(); PIECE] };
         let mut walk = Walk::new(outer, base, 0);
         for _ in 0..self.depth() / size {
             let start = walk.step();

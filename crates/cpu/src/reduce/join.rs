@@ -120,7 +120,8 @@ impl<T: Number> Cascade<T> {
 
     /// All parts combined.
     pub fn finish<J: Join<T>>(&self) -> T {
-        let levels = self.levels.iter().enumerate().filter(|(i, _)| self.count >> i & 1 == 1);
+        let used = u64::BITS - self.count.leading_zeros();
+        let levels = self.levels.iter().enumerate().take(used as usize).filter(|(i, _)| self.count >> i & 1 == 1);
         levels.fold(J::start(), |all, (_, &level)| J::join(level, all))
     }
 }
@@ -185,24 +186,27 @@ pub fn join_run<T: Number, J: Join<T>>(run: &[T]) -> T {
     vectorised(Lanes::<T, J>(run, PhantomData))
 }
 
-/// Folds a run with many accumulators side by side.
+/// Accumulators side by side, enough that additions do not wait for each other.
+const LANES: usize = 128;
+
+/// Folds a run with many accumulators.
 struct Lanes<'a, T, J>(&'a [T], PhantomData<J>);
 
 impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
     type Output = T;
     #[inline(always)]
     fn run(self) -> T {
-        let mut lanes = [J::start(); 128];
-        let mut chunks = self.0.chunks_exact(128);
-        for chunk in &mut chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane = J::join(*lane, x);
-            }
+        let (chunks, rest) = self.0.as_chunks();
+        let mut lanes = [J::start(); LANES];
+        for chunk in chunks {
+            lanes = joined::<T, J>(lanes, chunk);
         }
-        for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-            *lane = J::join(*lane, x);
+        if !rest.is_empty() {
+            let mut last = [J::start(); LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            lanes = joined::<T, J>(lanes, &last);
         }
-        let mut width = 64;
+        let mut width = LANES / 2;
         while width > 0 {
             for i in 0..width {
                 lanes[i] = J::join(lanes[i], lanes[i + width]);
@@ -211,4 +215,13 @@ impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
         }
         lanes[0]
     }
+}
+
+/// Combines each lane with an element. Lanes that go by value, and never by a position that varies, stay in registers.
+#[inline(always)]
+fn joined<T: Number, J: Join<T>>(mut lanes: [T; LANES], elements: &[T; LANES]) -> [T; LANES] {
+    for (lane, &x) in lanes.iter_mut().zip(elements) {
+        *lane = J::join(*lane, x);
+    }
+    lanes
 }

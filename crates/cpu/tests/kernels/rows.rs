@@ -301,6 +301,27 @@ fn reductions_of_what_rows_have_once() {
     }
 }
 
+/// What a row has once, on either side of an operation, in rows that are short, long, and cut into pieces.
+#[test]
+fn elements_meet_rows_from_both_sides() {
+    let mut random = Random::new();
+    for (rows, length) in [(5, 100), (7, 200), (3, 20_000)] {
+        let x = Input::new(&random.words(rows * length), [rows, length]);
+        let once = Input::new(&random.words(rows), [rows]).window([rows, length], &[1, 0], 0);
+        let mut code = Code::new(&[rows, length], 1);
+        let [x_, once_] = [0, 1].map(|i| code.load(i, DType::U32));
+        let less = code.map(Map::Row(&table::SUB), &[x_, once_], DType::U32);
+        let more = code.map(Map::Row(&table::SUB), &[once_, x_], DType::U32);
+        let whole = Meta::new([rows, length], DType::U32);
+        let found = run(code.storing(&[less, more]), &[x.clone(), once.clone()], &[whole.clone(), whole]).unwrap();
+        let of = |f: fn(u32, u32) -> u32| -> Vec<u32> {
+            x.seen::<u32>().into_iter().zip(once.seen::<u32>()).map(|(x, y)| f(x, y)).collect()
+        };
+        assert_eq!(u32::from_bytes(&found[0]), of(u32::wrapping_sub));
+        assert_eq!(u32::from_bytes(&found[1]), of(|x, y| y.wrapping_sub(x)));
+    }
+}
+
 /// `rms_norm` of doubles, with numbers made from positions and a bool on the way, and a register stored twice.
 #[test]
 fn rows_of_other_dtypes_and_of_numbers_made() {

@@ -7,8 +7,9 @@ impl Tensor {
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
         let powers = self.less_maximum(axis).exp();
-        let total = powers.sum_keepdim(axis);
-        powers / total
+        // One division for each row. The total is at least 1, so its reciprocal is a normal number.
+        let share = powers.sum_keepdim(axis).reciprocal();
+        powers * share
     }
 
     /// `x - log sum e^x` along `axis`. PyTorch: `F.log_softmax`.

@@ -38,13 +38,6 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
-/// `x * 2^n` for `n` in -252 to 254, rounded once.
-#[inline(always)]
-fn scale(x: f32, n: i32) -> f32 {
-    let half = n >> 1;
-    x * power_of_two(half) * power_of_two(n.wrapping_sub(half))
-}
-
 /// The whole number nearest to `x`, and as an integer.
 #[inline(always)]
 fn round(x: f32) -> (f32, i32) {
@@ -52,35 +45,53 @@ fn round(x: f32) -> (f32, i32) {
     (sum - ROUNDER, (sum.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32))
 }
 
-/// `n` and `r` with `x = n ln 2 + r`.
+/// The whole number nearest to `x`, for `x` in -252 to 254, and two powers of two whose product is 2 to that number: which
+/// may be out of range itself.
 #[inline(always)]
-fn split(x: f32) -> (i32, f32) {
-    let (whole, n) = round(x * LOG2_E);
-    (n, x - whole * LN_2_HIGH - whole * LN_2_LOW)
+fn round_to_powers(x: f32) -> (f32, [f32; 2]) {
+    // The sum's low bits are the number and twice the exponents' bias, so either half of them is an exponent's bits.
+    const ROUNDER_AND_BIASES: f32 = ROUNDER + 254.0;
+    let sum = x + ROUNDER_AND_BIASES;
+    let half = sum.to_bits() >> 1;
+    let powers = [half, sum.to_bits() - half].map(|exponent| f32::from_bits(exponent << 23));
+    (sum - ROUNDER_AND_BIASES, powers)
+}
+
+/// `x - n ln 2`.
+#[inline(always)]
+fn less_ln_2(x: f32, n: f32) -> f32 {
+    x - n * LN_2_HIGH - n * LN_2_LOW
 }
 
 /// `e^x`.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    let (n, r) = split(clamp(x, EXP_RANGE));
-    let q = polynomial(r, [0.499_999_94, 0.166_665_2, 0.041_668_393, 0.008_368_781, 0.001_381_446_4]);
-    scale(r * r * q + r + 1.0, n)
+    let x = clamp(x, EXP_RANGE);
+    let (n, [half, rest]) = round_to_powers(x * LOG2_E);
+    let r = less_ln_2(x, n);
+    // Terms that do not wait for each other: a long chain of them would be most of the time.
+    let r2 = r * r;
+    let [low, middle] = [0.166_665_2 * r + 0.499_999_94, 0.008_368_781 * r + 0.041_668_393];
+    let q = (0.001_381_446_4 * r2 + middle) * r2 + low;
+    (r2 * q + r + 1.0) * half * rest
 }
 
 /// `2^x`.
 #[inline(always)]
 pub fn exp2(x: f32) -> f32 {
     let x = clamp(x, (-151.0, 129.0));
-    let (whole, n) = round(x);
-    let r = x - whole;
+    let (n, [half, rest]) = round_to_powers(x);
+    let r = x - n;
     let q = polynomial(r, [LN_2, 0.240_226_48, 0.055_503_32, 0.009_618_439, 0.001_339_900_3, 0.000_153_532_63]);
-    scale(r * q + 1.0, n)
+    (r * q + 1.0) * half * rest
 }
 
 /// `e^x - 1`, exact near 0.
 #[inline(always)]
 pub fn exp_m1(x: f32) -> f32 {
-    let (n, r) = split(clamp(x, (-25.0, EXP_RANGE.1)));
+    let x = clamp(x, (-25.0, EXP_RANGE.1));
+    let (whole, n) = round(x * LOG2_E);
+    let r = less_ln_2(x, whole);
     let q = polynomial(r, [0.5, 0.166_666_66, 0.041_666_36, 0.008_333_39, 0.001_394_072, 0.000_198_458_86]);
     let near = r * r * q + r;
     // 2^n (near + 1) - 1; half of it, since 2^n may not fit.
