@@ -98,6 +98,7 @@ pub(crate) fn items(graph: &Graph) -> Items<'_> {
     for (number, call) in graph.calls.iter().enumerate() {
         builder.call(number, call);
     }
+    let recorded = builder.items.len();
     let wanted = graph.wanted.iter().map(|&(call, output)| {
         let read = builder.read(Source::Call(call, output));
         builder.in_order(read, call).base
@@ -105,7 +106,15 @@ pub(crate) fn items(graph: &Graph) -> Items<'_> {
     let wanted: Vec<Base> = wanted.collect();
     turn_products(graph, &mut builder.items, &wanted);
     let graph_items = builder.items.len();
-    let rank = (0..graph_items).map(|item| (item, usize::MAX)).collect();
+    let mut rank: Vec<(usize, usize)> = (0..graph_items).map(|item| (item, usize::MAX)).collect();
+    for copy in recorded..graph_items {
+        // What is asked for in another order than it is computed in comes right after that.
+        let from = builder.items[copy].reads.iter().filter_map(|read| match read.base {
+            Base::Item(item, _) => Some(item + 1),
+            Base::Input(_) => None,
+        });
+        rank[copy] = (from.max().unwrap_or(0), 0);
+    }
     Items { graph, items: builder.items, rank, graph_items, wanted }
 }
 
