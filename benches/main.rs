@@ -19,6 +19,7 @@
 mod conv;
 mod elementwise;
 mod matmul;
+mod recording;
 mod reduction;
 mod softmax;
 mod target;
@@ -41,8 +42,15 @@ fn main() {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    let groups: [fn(&mut Criterion, &[Target]); 6] =
-        [matmul::group, elementwise::group, reduction::group, softmax::group, conv::group, training::group];
+    let groups: [fn(&mut Criterion, &[Target]); 7] = [
+        matmul::group,
+        elementwise::group,
+        reduction::group,
+        softmax::group,
+        conv::group,
+        training::group,
+        recording::group,
+    ];
     for group in groups {
         group(&mut criterion, &targets);
     }

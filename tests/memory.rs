@@ -1,6 +1,10 @@
 //! Memory that must stay flat. Alone in its process: others' allocations would count.
 
+use std::sync::{Mutex, PoisonError};
 use wgrad::prelude::*;
+
+/// One test at a time, for the same reason.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Resident memory in KiB, where the system tells.
 fn resident() -> Option<usize> {
@@ -8,8 +12,53 @@ fn resident() -> Option<usize> {
     status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse().ok())
 }
 
+/// 20,000 steps on each device take minutes; `WGRAD_STEPS` says how many to make.
+fn steps() -> usize {
+    std::env::var("WGRAD_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(400)
+}
+
+#[test]
+fn training_keeps_buffers_bytes_and_resident_memory_flat() -> wgrad::Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for device in &device::all() {
+        let (fc1, fc2) = (Linear::new(784, 128, device), Linear::new(128, 10, device));
+        let mut optimizer = Adam::new([fc1.parameters(), fc2.parameters()].concat(), 1e-3);
+        let pixels: Vec<f32> = (0..64 * 784).map(|i| (i as f32 * 0.37).sin()).collect();
+        let labels: Vec<u32> = (0..64).map(|i| i % 10).collect();
+        let mut step = || -> wgrad::Result<f32> {
+            let images = Tensor::from_slice(&pixels, [64, 784], device);
+            let labels = Tensor::from_slice(&labels, [64], device);
+            let loss = fc2.forward(&fc1.forward(&images).relu()).cross_entropy(&labels);
+            optimizer.step(loss.backward()?)?;
+            loss.item()
+        };
+        let first = step()?;
+        for _ in 0..steps() / 4 {
+            step()?;
+        }
+        let (before, resident_before) = (device.stats(), resident());
+        let mut last = first;
+        for _ in 0..steps() {
+            last = step()?;
+        }
+        let (after, resident_after) = (device.stats(), resident());
+        println!(
+            "{device}, {} steps: {before:?}, {resident_before:?} KiB; then {after:?}, {resident_after:?} KiB",
+            steps()
+        );
+        assert!(last < first, "the loss does not fall: {first}, then {last}");
+        assert_eq!((before.buffers, before.bytes), (after.buffers, after.bytes), "on {device}");
+        assert_eq!((before.allocations, before.plans), (after.allocations, after.plans), "on {device}");
+        if let (Some(before), Some(after)) = (resident_before, resident_after) {
+            assert!(after < before + 4_000, "{before} KiB grew to {after} KiB on {device}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_thousand_forwards_in_training_mode_keep_memory_flat() -> wgrad::Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let device = device::cpu_with_threads(1);
     let (norm, dropout) = (BatchNorm2d::new(4, &device), Dropout::new(0.5));
     let forward = || dropout.forward(&norm.forward(&Tensor::ones([8, 4, 16, 16], DType::F32, &device))).sum(..);

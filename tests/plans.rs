@@ -226,3 +226,37 @@ fn a_training_step_of_gpt2_is_few_kernels() -> Result<(), Box<dyn Error>> {
     assert!(gpt("GPT-2 small", GPT2_SMALL)? <= 1150);
     Ok(())
 }
+
+/// What PyTorch saves for the backward pass of the same model on 1,024 tokens: `tests/saved_by_pytorch.py`.
+const SAVED_BY_PYTORCH: usize = 1_432_915_972;
+
+#[test]
+fn the_memory_of_a_gpt2_step_is_bounded() -> Result<(), Box<dyn Error>> {
+    let (device, notes) = paper();
+    let model = Gpt::new(GPT2_SMALL, &device);
+    let [tokens, targets] = [(); 2].map(|()| Tensor::zeros([1, 1024], DType::U32, &device));
+    wgrad::eval_all([&tokens, &targets])?;
+    let parameters = model.parameters();
+    let bytes = parameters.iter().map(|p| p.meta().map(|meta| meta.bytes())).sum::<wgrad::Result<usize>>()?;
+    let mut optimizer = AdamW::new(parameters, 1e-3);
+    for _ in 0..2 {
+        notes.take();
+        let loss = model.forward(&tokens).cross_entropy(&targets);
+        let (gradients, _) = clip_grad_norm(&loss.backward()?, 1.0)?;
+        optimizer.step(gradients)?;
+    }
+    let peak = notes.take().iter().map(|run| run.peak_bytes).max().unwrap_or_default();
+    let allowed = bytes + bytes + 2 * bytes + SAVED_BY_PYTORCH;
+    let rows = [
+        ("parameters", bytes),
+        ("gradients", bytes),
+        ("optimizer", 2 * bytes),
+        ("activations that PyTorch saves", SAVED_BY_PYTORCH),
+        ("together", allowed),
+        ("most at once", peak),
+    ];
+    rows.iter().for_each(|(what, bytes)| println!("{what:<32}{:>10.1} MB", *bytes as f64 / 1e6));
+    println!("that is {:.3} times as much", peak as f64 / allowed as f64);
+    assert!(peak as f64 <= 1.15 * allowed as f64);
+    Ok(())
+}

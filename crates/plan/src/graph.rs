@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::node::Edge;
-use wgrad_tensor::op::{Meta, Op, OpRef};
+use wgrad_tensor::op::{Meta, OpRef};
 use wgrad_tensor::{Error, ErrorKind, Result};
 
 /// What the planner sees: ops with their attributes, shapes, dtypes, who reads whom, and which results are asked for.
@@ -195,7 +195,7 @@ impl Recorded<'_> {
         self.words.iter().for_each(|&word| hasher.write_u64(word));
         for node in &self.collected.nodes {
             match node.op() {
-                OpRef::Static(op) => hasher.write_usize(std::ptr::from_ref::<dyn Op>(*op).cast::<()>().addr()),
+                OpRef::Row(row) => hasher.write_usize(std::ptr::from_ref(row.0).addr()),
                 OpRef::Shared(op) => op.feed(&mut hasher),
             }
         }
@@ -207,7 +207,10 @@ impl Recorded<'_> {
         let nodes = &self.collected.nodes;
         self.words == structure.words
             && nodes.len() == structure.ops.len()
-            && nodes.iter().zip(&structure.ops).all(|(node, op)| node.op().same(&**op))
+            && nodes.iter().zip(&structure.ops).all(|(node, op)| match (node.op(), op) {
+                (OpRef::Row(row), OpRef::Row(other)) => row == other,
+                (op, other) => op.same(&**other),
+            })
     }
 
     /// Its structure.

@@ -74,7 +74,7 @@ pub(crate) enum Link {
 pub(crate) struct Items<'a> {
     pub graph: &'a Graph,
     pub items: Vec<Item>,
-    /// Where each item stands in the order of recording.
+    /// Where each item stands in the order of recording; items that are computed again stand right before their reader.
     pub rank: Vec<(usize, usize)>,
     /// How many items the graph itself has; what is computed again comes after them.
     pub graph_items: usize,
@@ -108,12 +108,13 @@ pub(crate) fn items(graph: &Graph) -> Items<'_> {
     let graph_items = builder.items.len();
     let mut rank: Vec<(usize, usize)> = (0..graph_items).map(|item| (item, usize::MAX)).collect();
     for copy in recorded..graph_items {
-        // What is asked for in another order than it is computed in comes right after that.
+        // What is asked for in another order than it is computed in comes right after that, with room between for what is
+        // computed again.
         let from = builder.items[copy].reads.iter().filter_map(|read| match read.base {
             Base::Item(item, _) => Some(item + 1),
             Base::Input(_) => None,
         });
-        rank[copy] = (from.max().unwrap_or(0), 0);
+        rank[copy] = (from.max().unwrap_or(0), usize::MAX / 2);
     }
     Items { graph, items: builder.items, rank, graph_items, wanted }
 }

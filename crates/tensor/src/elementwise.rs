@@ -52,7 +52,7 @@ impl Hash for Elementwise {
 
 /// The op of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct RowOp(pub &'static Elementwise);
+pub struct RowOp(pub &'static Elementwise);
 
 impl Op for RowOp {
     fn name(&self) -> Cow<'static, str> {

@@ -1,7 +1,7 @@
 //! What an operation is: one value that knows its name, its shape rule, what computes it, and its gradient.
 
 use crate::dtype::{DType, Scalar};
-use crate::elementwise::Elementwise;
+use crate::elementwise::{Elementwise, RowOp};
 use crate::error::{ErrorKind, Problem, Result};
 use crate::kernel::Custom;
 use crate::layout::Layout;
@@ -119,7 +119,7 @@ impl<T: Op + Hash + Eq> Key for T {
 #[derive(Clone, Debug)]
 pub enum OpRef {
     /// A row of a table.
-    Static(&'static dyn Op),
+    Row(RowOp),
     /// A value with attributes.
     Shared(Arc<dyn Op>),
 }
@@ -128,7 +128,7 @@ impl Deref for OpRef {
     type Target = dyn Op;
     fn deref(&self) -> &dyn Op {
         match self {
-            OpRef::Static(op) => *op,
+            OpRef::Row(row) => row,
             OpRef::Shared(op) => &**op,
         }
     }

@@ -1,11 +1,13 @@
 //! Sizes of a tensor's axes, and the rules of broadcasting.
 
+use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Deref;
 
-/// The sizes of a tensor's axes, outermost first. A scalar has none.
+/// The sizes of a tensor's axes, outermost first. A scalar has none. Up to four lie in the shape itself: every recorded call
+/// has a shape, and most would cost an allocation otherwise.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Shape(Vec<usize>);
+pub struct Shape(SmallVec<[usize; 4]>);
 
 impl Shape {
     /// How many elements: the product of the sizes, 1 for a scalar.
@@ -38,8 +40,7 @@ impl Shape {
                 (a, 1) => Some(a),
                 _ => None,
             })
-            .collect::<Option<Vec<_>>>()
-            .map(Shape)
+            .collect()
     }
 
     /// `axis` counted from the front; negative ones count from the end.
@@ -82,12 +83,12 @@ impl fmt::Display for Shape {
 
 impl From<Vec<usize>> for Shape {
     fn from(sizes: Vec<usize>) -> Self {
-        Shape(sizes)
+        Shape(SmallVec::from_vec(sizes))
     }
 }
 impl From<&[usize]> for Shape {
     fn from(sizes: &[usize]) -> Self {
-        Shape(sizes.to_vec())
+        Shape(SmallVec::from_slice(&sizes[..]))
     }
 }
 impl From<&Shape> for Shape {
@@ -97,17 +98,17 @@ impl From<&Shape> for Shape {
 }
 impl From<usize> for Shape {
     fn from(size: usize) -> Self {
-        Shape(vec![size])
+        Shape(SmallVec::from_slice(&[size]))
     }
 }
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(sizes: [usize; N]) -> Self {
-        Shape(sizes.to_vec())
+        Shape(SmallVec::from_slice(&sizes[..]))
     }
 }
 impl<const N: usize> From<&[usize; N]> for Shape {
     fn from(sizes: &[usize; N]) -> Self {
-        Shape(sizes.to_vec())
+        Shape(SmallVec::from_slice(&sizes[..]))
     }
 }
 impl FromIterator<usize> for Shape {

@@ -139,7 +139,9 @@ impl Grouping<'_, '_> {
         let group = self.done.groups[self.done.of[reader]].as_ref()?;
         let count = self.item(value).metas[0].shape.count();
         let whole = |read: &Read| item_of(read.base) != Some(value) || read.is_linear(count);
-        if !elementwise(reader) || group.count != count || !self.item(reader).reads.iter().all(whole) {
+        // What is made again stands right before a recorded item.
+        let is_recorded = reader < self.items.graph_items;
+        if !is_recorded || !elementwise(reader) || group.count != count || !self.item(reader).reads.iter().all(whole) {
             return None;
         }
         let is_read = |base: Base| {
@@ -187,7 +189,7 @@ impl Grouping<'_, '_> {
                 }
             }
             self.items.items.push(copy);
-            self.items.rank.push((item, at));
+            self.items.rank.push((self.items.rank[item].0, at));
             self.readers.push(Vec::new());
             self.done.of.push(first);
             self.done.per_row.push(false);

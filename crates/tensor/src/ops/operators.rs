@@ -11,18 +11,21 @@ impl Tensor {
     /// Applies a row of an elementwise table, the crate's or your own, to `self` and `others`, which broadcast.
     #[track_caller]
     pub fn elementwise(&self, row: &'static Elementwise, others: &[&Tensor]) -> Tensor {
+        let op = OpRef::Row(RowOp(row));
+        if let (Ok(meta), [] | [_]) = (self.meta(), others)
+            && others.iter().all(|other| other.meta().is_ok_and(|other| other.shape == meta.shape))
+        {
+            let inputs = [self, others.first().unwrap_or(&self)];
+            return Tensor::record(op, &inputs[..=others.len()], Vec::new(), self.device()).output(0);
+        }
         let mut inputs = vec![self.clone()];
         inputs.extend(others.iter().map(|other| (*other).clone()));
         let Some(inputs) = broadcast(&inputs) else {
             return self.fail(row.name, others, Problem::new(ErrorKind::Shape, "shapes do not broadcast"));
         };
         let inputs: Vec<&Tensor> = inputs.iter().collect();
-        Tensor::record(OpRef::Shared(row_op(row)), &inputs, Vec::new(), self.device()).output(0)
+        Tensor::record(op, &inputs, Vec::new(), self.device()).output(0)
     }
-}
-
-fn row_op(row: &'static Elementwise) -> std::sync::Arc<RowOp> {
-    std::sync::Arc::new(RowOp(row))
 }
 
 /// The tensors seen through windows of one common shape; as they are where one has failed; `None` where shapes clash.

@@ -1,0 +1,59 @@
+//! What laziness costs beside the kernels: recording a graph, finding its plan, replaying it and dropping it all; planning
+//! it anew; and one tiny operation that is read at once.
+
+#[path = "../tests/common/gpt.rs"]
+#[allow(dead_code, reason = "tests also use other sizes")]
+mod gpt;
+
+use crate::target::{Target, must};
+use criterion::{BatchSize, BenchmarkId, Criterion};
+use gpt::{GPT2_SMALL, Gpt};
+use wgrad::nn::Module;
+use wgrad::plan::{Paper, Planned};
+use wgrad::prelude::*;
+
+/// A training step of the smallest GPT-2 on a device that computes nothing, so that only the host's work is left.
+struct Step {
+    model: Gpt,
+    optimizer: AdamW,
+    tokens: Tensor,
+    targets: Tensor,
+}
+
+impl Step {
+    fn new() -> Step {
+        let device = Device::new(Planned::new(Paper::gpu(8)));
+        let model = Gpt::new(GPT2_SMALL, &device);
+        let optimizer = AdamW::new(model.parameters(), 1e-3);
+        let [tokens, targets] = [(); 2].map(|()| Tensor::from_slice(&[0u32; 256], [2, 128], &device));
+        Step { model, optimizer, tokens, targets }
+    }
+
+    fn run(&mut self) -> wgrad::Result<()> {
+        let loss = self.model.forward(&self.tokens).cross_entropy(&self.targets);
+        let (gradients, _) = clip_grad_norm(&loss.backward()?, 1.0)?;
+        self.optimizer.step(gradients)
+    }
+}
+
+pub fn group(criterion: &mut Criterion, targets: &[Target]) {
+    let mut group = criterion.benchmark_group("recording");
+    let mut step = Step::new();
+    let mut run = || must(step.run());
+    run();
+    group.bench_function("paper/gpt2 step, replayed", |bencher| bencher.iter(&mut run));
+    group.bench_function("paper/gpt2 step, planned anew", |bencher| {
+        bencher.iter_batched_ref(Step::new, |step| must(step.run()), BatchSize::PerIteration);
+    });
+    for target in targets {
+        let one = target.random(&[3], 0.0, 1.0, 1);
+        let mut sum = target.random(&[3], 0.0, 1.0, 2);
+        group.bench_function(BenchmarkId::new(&target.name, "add 3 numbers and read them"), |bencher| {
+            bencher.iter(|| {
+                sum = &sum + &one;
+                must(sum.to_vec::<f32>())
+            });
+        });
+    }
+    group.finish();
+}
