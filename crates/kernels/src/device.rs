@@ -16,9 +16,13 @@ use wgrad_plan::{Backend, Given, Plan};
 use wgrad_tensor::device::{BoxFuture, Buffer, Description, Stats};
 use wgrad_tensor::error::{ErrorKind, Result};
 
-/// What is asked of an adapter where it has it; nothing depends on it but f64, and the clock that times kernels.
-const WANTED: Features =
-    Features::SHADER_F64.union(Features::SHADER_F16).union(Features::SUBGROUP).union(Features::TIMESTAMP_QUERY);
+/// What is asked of an adapter where it has it; nothing depends on it but f64, the clock that times kernels, and whether
+/// compiled pipelines are kept for the next run.
+const WANTED: Features = Features::SHADER_F64
+    .union(Features::SHADER_F16)
+    .union(Features::SUBGROUP)
+    .union(Features::TIMESTAMP_QUERY)
+    .union(Features::PIPELINE_CACHE);
 
 /// How work is shared out among invocations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +91,7 @@ impl Gpu {
         journal.listen(&device);
         let counters = Arc::new(Counters::default());
         let memory = Memory::new(device.clone(), journal.clone(), counters.clone(), adapter.max_buffer);
-        let pipelines = Pipelines::new(device.clone(), journal.clone(), counters.clone());
+        let pipelines = Pipelines::new(device.clone(), journal.clone(), counters.clone(), &raw.get_info());
         let description = Description {
             name: format!("{} ({})", adapter.name, adapter.backend),
             backend: adapter.backend.to_owned(),

@@ -16,6 +16,7 @@ mod memory;
 mod params;
 mod pipelines;
 mod readback;
+mod saved;
 mod stats;
 mod status;
 mod timing;

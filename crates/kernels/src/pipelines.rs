@@ -1,6 +1,7 @@
 //! Pipelines, compiled once for each text.
 
 use crate::journal::{Journal, device_error, lock};
+use crate::saved::Saved;
 use crate::stats::{Counters, count};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -79,6 +80,8 @@ pub(crate) struct Pipelines {
     counters: Arc<Counters>,
     ready: Mutex<HashMap<Key, Arc<Pipeline>>>,
     layouts: Mutex<HashMap<Interface, wgpu::BindGroupLayout>>,
+    /// What earlier runs of programs compiled.
+    saved: Option<Saved>,
     /// Where each text is written, from `WGRAD_DUMP_SHADERS`.
     dump: Option<PathBuf>,
     /// Whether each text is printed, from `WGRAD_KERNELS`.
@@ -88,10 +91,24 @@ pub(crate) struct Pipelines {
 impl Pipelines {
     /// In the environment, `WGRAD_KERNELS=1` prints each kernel's text when it is compiled, and
     /// `WGRAD_DUMP_SHADERS=folder` writes it into a file there.
-    pub fn new(device: wgpu::Device, journal: Arc<Journal>, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        device: wgpu::Device,
+        journal: Arc<Journal>,
+        counters: Arc<Counters>,
+        adapter: &wgpu::AdapterInfo,
+    ) -> Self {
         let prints = std::env::var_os("WGRAD_KERNELS").is_some_and(|value| value == "1");
         let dump = std::env::var_os("WGRAD_DUMP_SHADERS").map(PathBuf::from);
-        Pipelines { device, journal, counters, ready: Mutex::default(), layouts: Mutex::default(), dump, prints }
+        let saved = Saved::open(&device, &journal, adapter);
+        let (ready, layouts) = (Mutex::default(), Mutex::default());
+        Pipelines { device, journal, counters, ready, layouts, saved, dump, prints }
+    }
+
+    /// Keeps what was compiled for the next run of a program.
+    pub fn save(&self) {
+        if let Some(saved) = &self.saved {
+            saved.write();
+        }
     }
 
     /// The pipeline for a key; its source is made only where it is not there yet.
@@ -108,6 +125,9 @@ impl Pipelines {
         self.show(&source);
         let pipeline = Arc::new(self.build(&source, interface)?);
         count(&self.counters.pipelines);
+        if let Some(saved) = &self.saved {
+            saved.add();
+        }
         lock(&self.ready).insert(key, pipeline.clone());
         Ok(pipeline)
     }
@@ -148,7 +168,7 @@ impl Pipelines {
                 // Ours write workgroup memory before they read it; a foreign kernel may count on zeros.
                 zero_initialize_workgroup_memory: !source.trusted,
             },
-            cache: None,
+            cache: self.saved.as_ref().map(Saved::raw),
         });
         let validation = self.journal.settle(validation.pop(), refused.clone());
         let internal = self.journal.settle(internal.pop(), refused);

@@ -78,6 +78,7 @@ pub(crate) async fn read(engine: &Engine, staged: Staged) -> Result<Vec<u8>> {
     if let Err(error) = engine.device.poll(wgpu::PollType::wait_indefinitely()) {
         return Err(device_error(ErrorKind::DeviceLost, "read", format!("waiting for the device failed: {error}")));
     }
+    engine.pipelines.save();
     let mapped = staged.mapped.clone().await;
     engine.journal.settle_rest().await;
     conclude(engine, &staged, mapped)

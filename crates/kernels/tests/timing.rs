@@ -37,7 +37,7 @@ fn a_watched_run_tells_the_time_of_each_step() {
         let begin = Instant::now();
         let outputs = gpu.run(
             &build.plan,
-            inputs.clone(),
+            inputs.to_vec(),
             &Given { scalars: &build.scalars, origin: &origin, watch: Some(&watch) },
         );
         let took = begin.elapsed();
@@ -68,7 +68,7 @@ fn a_long_run_is_timed_whole() {
         let watch = |_: &Step, time: Duration| told.borrow_mut().push(time);
         let inputs = [upload(gpu, &[1.0f32; 16])];
         let given = Given { scalars: &build.scalars, origin: &origin, watch: Some(&watch) };
-        gpu.run(&build.plan, inputs.clone(), &given).unwrap();
+        gpu.run(&build.plan, inputs.to_vec(), &given).unwrap();
         assert_eq!(told.borrow().len(), 300);
     }
 }

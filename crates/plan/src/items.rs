@@ -107,14 +107,14 @@ pub(crate) fn items(graph: &Graph) -> Items<'_> {
     turn_products(graph, &mut builder.items, &wanted);
     let graph_items = builder.items.len();
     let mut rank: Vec<(usize, usize)> = (0..graph_items).map(|item| (item, usize::MAX)).collect();
-    for copy in recorded..graph_items {
+    for (copy, rank) in rank.iter_mut().enumerate().skip(recorded) {
         // What is asked for in another order than it is computed in comes right after that, with room between for what is
         // computed again.
         let from = builder.items[copy].reads.iter().filter_map(|read| match read.base {
             Base::Item(item, _) => Some(item + 1),
             Base::Input(_) => None,
         });
-        rank[copy] = (from.max().unwrap_or(0), usize::MAX / 2);
+        *rank = (from.max().unwrap_or(0), usize::MAX / 2);
     }
     Items { graph, items: builder.items, rank, graph_items, wanted }
 }

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
 
+pub mod cache;
 pub mod device;
 pub mod dtype;
 pub mod elementwise;

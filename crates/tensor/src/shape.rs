@@ -88,7 +88,7 @@ impl From<Vec<usize>> for Shape {
 }
 impl From<&[usize]> for Shape {
     fn from(sizes: &[usize]) -> Self {
-        Shape(SmallVec::from_slice(&sizes[..]))
+        Shape(SmallVec::from_slice(sizes))
     }
 }
 impl From<&Shape> for Shape {
@@ -103,12 +103,12 @@ impl From<usize> for Shape {
 }
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(sizes: [usize; N]) -> Self {
-        Shape(SmallVec::from_slice(&sizes[..]))
+        Shape(SmallVec::from_slice(&sizes))
     }
 }
 impl<const N: usize> From<&[usize; N]> for Shape {
     fn from(sizes: &[usize; N]) -> Self {
-        Shape(SmallVec::from_slice(&sizes[..]))
+        Shape(SmallVec::from_slice(sizes))
     }
 }
 impl FromIterator<usize> for Shape {

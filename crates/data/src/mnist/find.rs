@@ -1,9 +1,8 @@
 //! Where to look for MNIST.
 
 use super::{Mnist, Source, load_as};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use wgrad_tensor::{Error, ErrorKind, Result};
+use wgrad_tensor::{Error, ErrorKind, Result, cache};
 
 /// Called with a file's name, the bytes that have arrived, and the bytes there are where that is known.
 type Progress<'a> = dyn FnMut(&str, u64, Option<u64>) + 'a;
@@ -83,7 +82,7 @@ impl<'a> FindMnist<'a> {
     }
 
     fn cached_or_downloaded(&mut self) -> Result<Mnist> {
-        let cache = self.cache.clone().or_else(|| cache_directory(|name| std::env::var_os(name))).ok_or_else(|| {
+        let cache = self.cache.clone().or_else(|| cache::directory("mnist")).ok_or_else(|| {
             Error::new(ErrorKind::File, "Mnist::find", "no cache directory: set WGRAD_CACHE, or name a directory")
         })?;
         let not_cached = match load_as(&cache, Source::Cache(cache.clone())) {
@@ -122,47 +121,5 @@ impl std::fmt::Debug for FindMnist<'_> {
             .field("offline", &self.offline)
             .field("synthetic", &self.synthetic)
             .finish_non_exhaustive()
-    }
-}
-
-/// MNIST's place in the user's cache, by the environment.
-fn cache_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // An empty or relative path would scatter files over the directories that a program happens to run in.
-    let path = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if let Some(cache) = variable("WGRAD_CACHE").filter(|path| !path.is_empty()) {
-        return Some(Path::new(&cache).join("mnist"));
-    }
-    let caches = if cfg!(windows) {
-        path("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        path("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache")))
-    };
-    caches.map(|caches| caches.join("wgrad").join("mnist"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(variables: &[(&str, &str)]) -> Option<PathBuf> {
-        cache_directory(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
-    }
-
-    #[test]
-    fn the_environment_names_the_cache() {
-        assert_eq!(with(&[("WGRAD_CACHE", "here"), ("HOME", "/home/ada")]), Some(Path::new("here").join("mnist")));
-        assert_eq!(with(&[]), None);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_cache_is_where_linux_has_it() {
-        let home = ("HOME", "/home/ada");
-        assert_eq!(with(&[home]), Some("/home/ada/.cache/wgrad/mnist".into()));
-        assert_eq!(with(&[home, ("XDG_CACHE_HOME", "/fast")]), Some("/fast/wgrad/mnist".into()));
-        assert_eq!(with(&[home, ("XDG_CACHE_HOME", "relative")]), Some("/home/ada/.cache/wgrad/mnist".into()));
-        assert_eq!(with(&[home, ("WGRAD_CACHE", "")]), Some("/home/ada/.cache/wgrad/mnist".into()));
     }
 }
