@@ -1,6 +1,7 @@
 //! Chores of the project: `cargo xtask --help`.
 
 mod browser;
+mod peers;
 mod shaders;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +35,9 @@ enum Chore {
         #[arg(default_value_t = 5000)]
         graphs: u32,
     },
+    /// Does the same work with wgrad and with PyTorch, NumPy, candle and Burn, checks that all give the same numbers, and
+    /// prints how long they take, by turns. A run of everything also leaves its table in `benches/results`.
+    Peers(peers::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Shaders { dump, no_browser } => shaders::check(dump, !no_browser),
         Chore::Bless => test("plans", ("WGRAD_BLESS", "1".to_owned())),
         Chore::Soak { graphs } => test("random_graphs", ("WGRAD_GRAPHS", graphs.to_string())),
+        Chore::Peers(arguments) => peers::compare(&arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
