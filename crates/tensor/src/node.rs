@@ -11,6 +11,7 @@ use crate::dtype::Scalar;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::op::{Meta, OpRef};
 use crate::scope::{self, Origin};
+use smallvec::SmallVec;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ pub struct Node {
 }
 
 struct State {
-    inputs: Vec<Edge>,
+    inputs: Edges,
     results: Results,
 }
 
@@ -54,11 +55,14 @@ pub struct Edge {
     pub(crate) output: usize,
 }
 
+/// What a node is computed from: mostly one or two, which then lie in the node itself.
+pub(crate) type Edges = SmallVec<[Edge; 2]>;
+
 /// Everything a new node is made of.
 pub(crate) struct NewNode {
     pub op: OpRef,
     pub scalars: Vec<Scalar>,
-    pub inputs: Vec<Edge>,
+    pub inputs: Edges,
     pub metas: Vec<Meta>,
     pub device: Device,
     pub origin: Origin,
@@ -175,7 +179,7 @@ impl Node {
         let new = NewNode {
             op: self.op.clone(),
             scalars: self.scalars.clone(),
-            inputs,
+            inputs: inputs.into(),
             metas: self.metas.clone(),
             device: self.device.clone(),
             origin: self.origin.clone(),
@@ -205,7 +209,7 @@ impl Node {
         self.consumed.store(true, Ordering::Release);
         let mut state = self.state();
         let dropped = match state.results {
-            Results::Pending => Vec::new(),
+            Results::Pending => Edges::new(),
             _ => std::mem::take(&mut state.inputs),
         };
         drop(state);
@@ -229,7 +233,7 @@ impl Node {
 
     /// What it is computed from; nothing once that was let go.
     pub fn inputs(&self) -> Vec<Edge> {
-        self.state().inputs.clone()
+        self.state().inputs.to_vec()
     }
 
     /// Calls `f` with what it is computed from, without copying the list.
@@ -290,7 +294,7 @@ impl Node {
         }
         let complete = matches!(&state.results, Results::Ready(buffers) if buffers.iter().all(Option::is_some));
         let done = complete && !self.keeps_inputs();
-        let dropped = if done { std::mem::take(&mut state.inputs) } else { Vec::new() };
+        let dropped = if done { std::mem::take(&mut state.inputs) } else { Edges::new() };
         drop(state);
         drop(dropped);
     }

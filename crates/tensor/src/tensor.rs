@@ -3,10 +3,11 @@
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::node::{Edge, NewNode, Node};
+use crate::node::{Edge, Edges, NewNode, Node};
 use crate::op::{Compute, Meta, Op, OpRef};
 use crate::scope::{self, Origin};
 use crate::shape::Shape;
+use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::hash::Hash;
 use std::panic::Location;
@@ -88,7 +89,7 @@ impl Tensor {
         let new = |metas| NewNode {
             op: OpRef::Shared(Arc::new(Source(name))),
             scalars: Vec::new(),
-            inputs: Vec::new(),
+            inputs: Edges::new(),
             metas,
             device: device.clone(),
             origin,
@@ -114,7 +115,7 @@ impl Tensor {
     pub(crate) fn record(op: OpRef, inputs: &[&Tensor], scalars: Vec<Scalar>, device: &Device) -> Recorded {
         let origin = scope::origin(Location::caller());
         let tracked = scope::is_recording() && inputs.iter().any(|input| input.0.node.tracked);
-        let edges: Vec<Edge> = inputs.iter().map(|input| input.0.clone()).collect();
+        let edges: Edges = inputs.iter().map(|input| input.0.clone()).collect();
         Recorded(make(op, edges, scalars, device, origin, tracked))
     }
 
@@ -212,9 +213,9 @@ impl Tensor {
             leaf,
         };
         let node = match (self.0.meta(), self.0.buffer()) {
-            (Ok(meta), Ok(Some(buffer))) => Node::ready(new(vec![meta.clone()], Vec::new()), buffer),
-            (Ok(meta), Ok(None)) => Node::pending(new(vec![meta.clone()], vec![self.0.clone()])),
-            (Err(error), _) | (_, Err(error)) => Node::failed(new(Vec::new(), Vec::new()), error),
+            (Ok(meta), Ok(Some(buffer))) => Node::ready(new(vec![meta.clone()], Edges::new()), buffer),
+            (Ok(meta), Ok(None)) => Node::pending(new(vec![meta.clone()], smallvec![self.0.clone()])),
+            (Err(error), _) | (_, Err(error)) => Node::failed(new(Vec::new(), Edges::new()), error),
         };
         Tensor::from_edge(Edge { node, output: 0 })
     }
@@ -320,14 +321,7 @@ pub fn eval_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()>
     first_error.map_or(Ok(()), Err)
 }
 
-fn make(
-    op: OpRef,
-    inputs: Vec<Edge>,
-    scalars: Vec<Scalar>,
-    device: &Device,
-    origin: Origin,
-    tracked: bool,
-) -> Arc<Node> {
+fn make(op: OpRef, inputs: Edges, scalars: Vec<Scalar>, device: &Device, origin: Origin, tracked: bool) -> Arc<Node> {
     let outcome = infer(&op, &inputs, device, &origin);
     let new = |metas: Vec<Meta>, inputs| {
         let tracked = tracked && metas.iter().any(|meta: &Meta| meta.dtype.is_float());
@@ -335,13 +329,13 @@ fn make(
     };
     match outcome {
         Ok(outputs) => Node::pending(new(outputs, inputs)),
-        Err(error) => Node::failed(new(Vec::new(), Vec::new()), error),
+        Err(error) => Node::failed(new(Vec::new(), Edges::new()), error),
     }
 }
 
 /// Shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
 fn infer(op: &OpRef, inputs: &[Edge], device: &Device, origin: &Origin) -> Result<Vec<Meta>> {
-    let metas = inputs.iter().map(|input| input.meta().cloned()).collect::<Result<Vec<Meta>>>()?;
+    let metas = inputs.iter().map(|input| input.meta().cloned()).collect::<Result<SmallVec<[Meta; 3]>>>()?;
     let elsewhere = inputs.iter().find(|input| input.node.device != *device);
     let outputs = match elsewhere {
         Some(other) => Err(Problem::new(
@@ -350,7 +344,8 @@ fn infer(op: &OpRef, inputs: &[Edge], device: &Device, origin: &Origin) -> Resul
         )),
         None => op.infer(&metas).and_then(|outputs| outputs.iter().try_for_each(fits_in_memory).map(|()| outputs)),
     };
-    outputs.map_err(|problem| Error::at(problem, op.name(), metas, Some(origin.location), origin.scope.clone()))
+    outputs
+        .map_err(|problem| Error::at(problem, op.name(), metas.into_vec(), Some(origin.location), origin.scope.clone()))
 }
 
 /// Sizes beyond what any memory can address are refused where they arise, so that size arithmetic never overflows.
