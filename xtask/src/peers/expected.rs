@@ -30,3 +30,17 @@ pub fn check(shown: &[f64], expected: &[f64]) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn only_near_numbers_pass() {
+        let expected = [1.0, -100.0];
+        assert!(check(&[1.009, -99.991], &expected).is_ok());
+        assert!(check(&[1.011, -100.0], &expected).is_err());
+        assert!(check(&[1.0, f64::NAN], &expected).is_err());
+        assert!(check(&[1.0], &expected).is_err());
+    }
+}

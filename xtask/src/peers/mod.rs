@@ -46,12 +46,16 @@ struct Contender {
 /// How many milliseconds one turn should take.
 const TURN_MS: f64 = 300.0;
 
+/// A work of another kind: to start.
+const START: &str = "start";
+
 /// What a program has done when it has started: made the gradient of a small product.
 const SMALL: &str = "gradient";
 
 /// Compares, and measures what gives the right numbers. The answer is whether all did.
 pub fn compare(arguments: &Arguments) -> Result<bool, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches");
+    let load = report::load();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("benches");
     let expected = expected::read(&folder.join("peers/expected.txt"))?;
     let caches = tempfile::tempdir().map_err(|error| format!("there is no place for caches: {error}"))?;
     let mut contenders = start(arguments, &folder.join("peers"), caches.path())?;
@@ -71,10 +75,14 @@ pub fn compare(arguments: &Arguments) -> Result<bool, String> {
         eprintln!("{}", row.work);
         measure(row, &mut contenders, arguments.rounds);
     }
-    rows.extend(starts(&contenders, arguments.rounds)?);
+    if arguments.works.is_empty() || arguments.works.iter().any(|work| work == START) {
+        rows.extend(starts(&contenders, arguments.rounds)?);
+    }
     let titles = contenders.iter().map(|contender| contender.program.title.clone()).collect();
     let right = all_right(&rows);
-    let report = Report::new(titles, rows, threads(arguments), arguments.rounds)?;
+    let threads = threads(arguments);
+    let method = format!("{threads} threads each, {} rounds by turns, load average {load} before", arguments.rounds);
+    let report = Report::new(titles, rows, method)?;
     println!("{report}");
     if arguments.works.is_empty() && arguments.peers.is_empty() {
         report.write(&folder.join("results"))?;
@@ -115,7 +123,7 @@ fn works(arguments: &Arguments, wgrad: &Program) -> Vec<String> {
     match (&arguments.works[..], arguments.device) {
         ([], Device::Cpu) => wgrad.works.clone(),
         ([], Device::Vulkan) => vec!["mnist_cnn".to_owned()],
-        (asked, _) => asked.to_vec(),
+        (asked, _) => asked.iter().filter(|work| *work != START).cloned().collect(),
     }
 }
 
@@ -163,12 +171,12 @@ fn measure(row: &mut Row, contenders: &mut [Contender], rounds: usize) {
 
 /// From the start of a program to its first result, with caches that are empty, and once more with what that left.
 fn starts(contenders: &[Contender], rounds: usize) -> Result<[Row; 2], String> {
-    let mut rows = ["start, no caches", "start, again"].map(|work| {
+    let mut rows = ["no caches", "again"].map(|how| {
         let cell = |contender: &Contender| match contender.program.knows(SMALL) {
             true => Cell::Timed { first: None, runs: Vec::new() },
             false => Cell::Unknown,
         };
-        Row { work: work.to_owned(), cells: contenders.iter().map(cell).collect() }
+        Row { work: format!("{START}, {how}"), cells: contenders.iter().map(cell).collect() }
     });
     for _ in 0..rounds {
         for (i, contender) in contenders.iter().enumerate() {

@@ -23,25 +23,24 @@ pub struct Report {
     processor: String,
     date: String,
     commit: String,
-    /// What the programs say they are; wgrad's first, which also says on what.
+    /// What the programs say they are, wgrad first.
     titles: Vec<String>,
     rows: Vec<Row>,
-    threads: usize,
-    rounds: usize,
+    /// How it was measured.
+    method: String,
 }
 
 impl Report {
     /// Of what the programs with these titles did, in the order of the titles.
-    pub fn new(titles: Vec<String>, rows: Vec<Row>, threads: usize, rounds: usize) -> Result<Report, String> {
+    pub fn new(titles: Vec<String>, rows: Vec<Row>, method: String) -> Result<Report, String> {
         let date = output("date", &["+%F"])?;
         let commit = output("git", &["describe", "--always", "--dirty", "--exclude=*"])?;
-        Ok(Report { processor: processor(), date, commit, titles, rows, threads, rounds })
+        Ok(Report { processor: processor(), date, commit, titles, rows, method })
     }
 
-    /// What wgrad ran on.
+    /// What wgrad ran on: it says `wgrad on DEVICE`.
     fn device(&self) -> &str {
-        let title = self.titles.first().map_or("", String::as_str);
-        title.split_once(" on ").map_or(title, |(_, device)| device)
+        self.titles.first().and_then(|title| title.split_once(" on ")).map_or("", |(_, device)| device)
     }
 
     /// Writes it into a file of `folder` that is named for the machine and the day.
@@ -62,7 +61,8 @@ impl Report {
         rows: impl IntoIterator<Item = &'a Row>,
         text: impl Fn(&Row, usize) -> String,
     ) -> fmt::Result {
-        writeln!(f, "\n| |{}|", self.titles.iter().map(|title| format!(" {title} ")).collect::<Vec<_>>().join("|"))?;
+        let names = self.titles.iter().map(|title| title.split(" on ").next().unwrap_or(title));
+        writeln!(f, "\n| | {} |", names.collect::<Vec<_>>().join(" | "))?;
         writeln!(f, "|---|{}", "---|".repeat(self.titles.len()))?;
         for row in rows {
             let cells: Vec<String> = (0..row.cells.len()).map(|peer| text(row, peer)).collect();
@@ -75,18 +75,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# wgrad and its peers: {}, {}, {}\n", self.processor, self.device(), self.date)?;
-        writeln!(f, "At commit {}, {} threads each, {} rounds by turns.", self.commit, self.threads, self.rounds)?;
-        writeln!(
-            f,
-            "A cell is wgrad's median time divided by the peer's, so that less than 1 means that wgrad is faster;"
-        )?;
-        writeln!(f, "beside it stands the median itself. `benches/peers/README.md` says what the works are.")?;
+        writeln!(f, "At commit {}, {}.", self.commit, self.method)?;
+        let legend = "wgrad's median time divided by the peer's, and the peer's median. Below 1, wgrad is faster.";
+        writeln!(f, "{legend}\n`benches/peers/README.md` says what the works are.")?;
         self.table(f, &self.rows, |row, peer| match (&row.cells[peer], row.cells[peer].median()) {
             (Cell::Unknown, _) => "–".to_owned(),
             (Cell::Failed, _) => "fails".to_owned(),
             (_, None) => "not measured".to_owned(),
             (_, Some(time)) => match row.cells[0].median() {
-                Some(wgrad) if peer > 0 => format!("**{:.2}** ({} ms)", wgrad / time, digits(time)),
+                Some(wgrad) if peer > 0 => format!("**{}** ({} ms)", digits(wgrad / time), digits(time)),
                 _ => format!("{} ms", digits(time)),
             },
         })?;
@@ -109,9 +106,9 @@ impl Cell {
 }
 
 /// With three digits that count.
-fn digits(milliseconds: f64) -> String {
-    let places = 2 - (milliseconds.log10().floor() as i32).clamp(-2, 2);
-    format!("{milliseconds:.*}", places as usize)
+fn digits(number: f64) -> String {
+    let places = 2 - (number.log10().floor() as i32).clamp(-2, 2);
+    format!("{number:.*}", places as usize)
 }
 
 /// The model of the processor, where the system tells it.
@@ -121,8 +118,25 @@ fn processor() -> String {
     model.map_or("unknown processor", |(_, model)| model).to_owned()
 }
 
+/// How many programs wanted a processor in the last minute, where the system tells it.
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
+}
+
 /// What a command prints.
 fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digits;
+
+    #[test]
+    fn three_digits_count() {
+        let shown = [0.0, 0.012_34, 0.1234, 1.234, 12.34, 123.4, 1234.0].map(digits);
+        assert_eq!(shown, ["0.0000", "0.0123", "0.123", "1.23", "12.3", "123", "1234"]);
+    }
 }
