@@ -198,16 +198,18 @@ impl<R: Rule> Optimizer<R> {
             self.slots.iter().map(|slot| (!slot.param.is_frozen()).then(|| slot.param.tensor())).collect();
         self.check(gradients, &current, &names)
             .map_err(|fault| Error::at(fault, "step".into(), Vec::new(), Some(caller), None))?;
+        let kept = |(slot, value): (&Slot, &Option<Tensor>)| match (value, &slot.kept[..]) {
+            (Some(value), []) => self.rule.kept().iter().map(|_| value.zeros_like()).collect(),
+            (Some(_), kept) => kept.to_vec(),
+            (None, _) => Vec::new(),
+        };
+        let kept: Vec<Vec<Tensor>> = self.slots.iter().zip(&current).map(kept).collect();
+        // Values from the start: the first step is then planned like all others.
+        eval_all(kept.iter().flatten())?;
         let mut updates = Vec::with_capacity(self.slots.len());
-        for (index, value) in current.into_iter().enumerate() {
+        for (index, (value, mut kept)) in current.into_iter().zip(kept).enumerate() {
             let Some(value) = value else { continue };
             let slot = &self.slots[index];
-            let mut kept = slot.kept.clone();
-            if kept.is_empty() {
-                kept.resize_with(self.rule.kept().len(), || value.zeros_like());
-                // Values from the start: the first step is then planned like all others.
-                eval_all(&kept)?;
-            }
             let step = Step {
                 lr: self.lr * slot.lr_factor,
                 weight_decay: self.weight_decay * slot.decay_factor,
