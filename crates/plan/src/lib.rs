@@ -13,6 +13,7 @@ mod groups;
 mod ids;
 mod items;
 mod memory;
+mod order;
 mod paper;
 mod plan;
 mod planned;
