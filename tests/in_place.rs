@@ -130,3 +130,29 @@ fn the_report_tells_who_holds_what() -> wgrad::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_softmax_of_short_and_long_rows_takes_the_place_of_its_input() -> wgrad::Result<()> {
+    let device = device::cpu_with_threads(2);
+    for [rows, length] in [[8192, 128], [64, 20_000], [3, 1]] {
+        let make = || Tensor::uniform([rows, length], -2.0, 2.0, DType::F32, &device);
+        device.manual_seed(5);
+        let held = make();
+        held.eval()?;
+        let expected = held.softmax(-1).to_vec::<f32>()?;
+        device.manual_seed(5);
+        let alone = make();
+        alone.eval()?;
+        device.reset_peak_memory();
+        let before = device.stats().peak_bytes;
+        let result = alone.softmax(-1);
+        drop(alone);
+        result.eval()?;
+        let more = device.stats().peak_bytes - before;
+        assert_eq!(result.to_vec::<f32>()?, expected);
+        // Tiles, but no second copy.
+        let whole = (4 * rows * length) as u64;
+        assert!(length == 1 || more < whole / 2, "{more} bytes more for {rows} rows of {length}, {whole} bytes");
+    }
+    Ok(())
+}

@@ -247,16 +247,24 @@ impl Recorded<'_> {
                 }
             }
         }
+        // A buffer may belong to several nodes, as that of a tensor and its detached twin does: all must be free.
+        let mut free: Vec<Vec<&Giver>> = vec![Vec::new(); self.inputs.len()];
         for giver in &self.givers {
             let (call, argument) = giver.read_by;
-            let alone = self.inputs[giver.input].nodes == 1 && !is_kept[giver.input];
-            nodes[call].with_inputs(|edges| {
+            let is_alone = nodes[call].with_inputs(|edges| {
                 let node = edges[argument].node();
-                if alone && node.handles() == 0 && Arc::strong_count(node) == giver.edges {
-                    // The input holds it as well.
-                    drop(node.donate());
-                }
+                node.handles() == 0 && Arc::strong_count(node) == giver.edges
             });
+            if is_alone && !is_kept[giver.input] {
+                free[giver.input].push(giver);
+            }
+        }
+        for (input, givers) in self.inputs.iter().zip(free) {
+            for giver in givers.iter().filter(|_| givers.len() == input.nodes) {
+                let (call, argument) = giver.read_by;
+                // The input holds the buffer as well.
+                nodes[call].with_inputs(|edges| drop(edges[argument].node().donate()));
+            }
         }
         self.inputs.into_iter().map(|input| input.buffer).collect()
     }

@@ -1,6 +1,6 @@
 //! Which values take turns in the same memory.
 
-use crate::plan::{Plan, Step, ValueId, Work};
+use crate::plan::{Instruction, Plan, Program, Step, ValueId, Work};
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 
@@ -8,16 +8,27 @@ use std::ops::RangeInclusive;
 const SMALL: usize = 4096;
 
 /// For each result of a step, the operand whose memory it may take over: one that nothing needs afterwards and whose
-/// elements are read where the result's are written.
+/// elements are read where the result's are written, the last time not later.
 pub(crate) fn in_place(plan: &Plan, step: &Step) -> Vec<Option<usize>> {
     let Work::Program(program) = &step.work else { return vec![None; step.results.len()] };
     let mut taken = vec![false; step.operands.len()];
-    let takes = |&result: &ValueId| {
+    let levels = levels(program, step);
+    let last = levels.iter().flatten().max().copied();
+    let is_full = |operand: usize| {
+        let loads =
+            |instruction: &Instruction| matches!(instruction, Instruction::Load(number, _) if *number == operand);
+        program.code.iter().position(loads).is_some_and(|register| levels[register].is_some())
+    };
+    let picks = program.code.iter().any(|instruction| matches!(instruction, Instruction::Pick(_)));
+    let takes = |(&result, &store): (&ValueId, &usize)| {
         let meta = &plan.values[result];
         let fits = |&number: &usize| {
             let operand = &step.operands[number];
             !taken[number]
-                && program.row_axes == 0
+                && !picks
+                && is_full(number)
+                && levels[store].is_some()
+                && levels[store] == last
                 && operand.dtype == meta.dtype
                 && meta.dtype.size() >= 4
                 && plan.values[operand.value].shape.count() == meta.shape.count()
@@ -30,7 +41,19 @@ pub(crate) fn in_place(plan: &Plan, step: &Step) -> Vec<Option<usize>> {
         found.into_iter().for_each(|number| taken[number] = true);
         found
     };
-    step.results.iter().map(takes).collect()
+    step.results.iter().zip(&program.stores).map(takes).collect()
+}
+
+/// For each register with an element for every place, after how many reductions, one after the other, it is computed: long
+/// rows are walked once for each level.
+fn levels(program: &Program, step: &Step) -> Vec<Option<usize>> {
+    let mut levels: Vec<usize> = Vec::with_capacity(program.code.len());
+    for instruction in &program.code {
+        let before = instruction.args().iter().map(|&arg| levels[arg]).max().unwrap_or(0);
+        levels.push(before + usize::from(matches!(instruction, Instruction::Reduce(..) | Instruction::Pick(_))));
+    }
+    let per_row = program.per_row(&step.operands);
+    levels.into_iter().zip(per_row).map(|(level, per_row)| (!per_row).then_some(level)).collect()
 }
 
 /// The bytes that each value's buffer is to have. Values that are not needed at the same time get one capacity, that of
@@ -95,7 +118,7 @@ impl Lives {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Operand, Program};
+    use crate::plan::Operand;
     use wgrad_tensor::DType;
     use wgrad_tensor::layout::Layout;
     use wgrad_tensor::op::Meta;
@@ -107,7 +130,8 @@ mod tests {
             let shape = values[result].shape.clone();
             let layout = Layout::contiguous(&shape);
             let operand = Operand { value: result - 1, dtype: DType::F32, layout, starts: Vec::new() };
-            let program = Program { shape, row_axes: 0, code: Vec::new(), stores: Vec::new() };
+            let code = vec![Instruction::Load(0, DType::F32)];
+            let program = Program { shape, row_axes: 0, code, stores: vec![0] };
             let work = Work::Program(program);
             let frees = vec![result - 1];
             Step {

@@ -101,14 +101,14 @@ impl Source<'_> {
     pub fn lies(&self) -> bool {
         match self {
             Source::Load(load) => matches!(load.access(), Access::Straight | Access::Runs),
-            Source::Product => true,
+            Source::Product | Source::Before(_) => true,
             _ => false,
         }
     }
 
     /// Whether it may be computed into a result.
     pub fn is_computed(&self) -> bool {
-        !self.is_alike() && !self.lies() && !matches!(self, Source::Before(_))
+        !self.is_alike() && !self.lies()
     }
 }
 

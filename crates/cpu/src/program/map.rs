@@ -1,7 +1,8 @@
 //! Elementwise programs: block by block through the whole program.
 
+use super::before::Before;
 use super::blocks::Blocks;
-use super::compile::{Compiled, Side, Source};
+use super::compile::{Compiled, Side};
 use super::place::Placement;
 use super::take_front;
 use super::tile::Tile;
@@ -32,9 +33,7 @@ impl<'a> Map<'a> {
         });
         let blocks = Blocks::new(program.count(), &layouts.collect::<Vec<_>>());
         let compiled = Compiled::new(program, inputs, Side::Along, blocks.cut(step))?;
-        let mut order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
-        // What a result's memory held before is taken from there before anything is written.
-        order.sort_by_key(|&i| !matches!(compiled.registers[i].source, Source::Before(_)));
+        let order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
         let placement = Placement::new(&compiled.registers, &order, &compiled.stores);
         Ok(Map { compiled, blocks, order, placement })
     }
@@ -76,9 +75,12 @@ impl<'a> Map<'a> {
         let mut scratch = pool.take(placement.slots * bytes)?;
         let mut cells = placement.cells(&mut scratch, bytes, sizes.len());
         compiled.fill_once(placement, self.blocks.longest(), &mut cells);
+        let mut before = Before::new(compiled, self.blocks.longest(), pool)?;
         for places in self.blocks.within(range) {
+            before.keep(|result| Some(&outs[result][..places.len() * sizes[result]]));
             placement.aim(&mut cells, take_front(&mut outs, &sizes, places.len()));
-            let tile = Tile { places, rows: 0..0, side: Side::Along, product };
+            let before = (Some(&before), places.start);
+            let tile = Tile { places, rows: 0..0, side: Side::Along, product, before };
             compiled.full(&self.order, &tile, placement, &mut cells, &[])?;
             compiled.copy(&tile, placement, &mut cells, &[]);
         }

@@ -1,11 +1,12 @@
 //! Long rows: all positions are walked once for each stage, and what a later stage needs again is computed again.
 
+use super::before::Before;
 use super::combine::Combine;
 use super::compile::{Compiled, Side, Source, needed};
 use super::place::Placement;
 use super::rows::{Part, Rows};
 use super::take_front;
-use super::tile::Memory;
+use super::tile::{Memory, Tile};
 use super::tiling::Tiling;
 use crate::threads;
 use std::ops::Range;
@@ -68,7 +69,11 @@ impl Rows<'_> {
         let compiled = &self.compiled;
         let (mut row_memory, row_bytes) = self.row_memory()?;
         let mut rows: Vec<&mut [u8]> = row_memory.chunks_mut(row_bytes).collect();
-        let tile = self.tiling.tile(part.rows.clone(), 0..0);
+        let places = part.rows.len() * self.tiling.length;
+        let mut before = Before::new(compiled, places, self.pool)?;
+        before.keep(|result| self.part_of(&part.full, result, places));
+        let first = part.rows.start * self.tiling.length;
+        let tile = Tile { before: (Some(&before), first), ..self.tiling.tile(part.rows.clone(), 0..0) };
         let mut outs: Vec<Option<&mut [u8]>> = part.full.into_iter().map(Some).collect();
         for (i, phase) in phases.iter().enumerate() {
             if i == 0 {
@@ -76,7 +81,7 @@ impl Rows<'_> {
                 compiled.rows(&compiled.first, &tile, &phase.walked.placement, &[], &mut rows)?;
             }
             let outs = phase.outs.iter().filter_map(|&out| outs[out].take()).collect();
-            self.walk(phase, &part.rows, outs, &mut rows)?;
+            self.walk(phase, &tile, outs, &mut rows)?;
             for &i in &compiled.stages[i].rows {
                 let register = &compiled.registers[i];
                 match register.source {
@@ -97,10 +102,11 @@ impl Rows<'_> {
     fn walk(
         &self,
         phase: &Phase,
-        rows: &Range<usize>,
+        part: &Tile<'_>,
         mut outs: Vec<&mut [u8]>,
         row_cells: &mut [&mut [u8]],
     ) -> Result<(), Problem> {
+        let rows = &part.rows;
         if phase.walked.order.is_empty() {
             return Ok(());
         }
@@ -120,7 +126,7 @@ impl Rows<'_> {
         });
         let shared = &*row_cells;
         threads::try_for_each(segments.collect(), |(positions, outs, partial)| {
-            self.segment(phase, rows, positions, outs, partial, width, shared)
+            self.segment(phase, part, positions, outs, partial, width, shared)
         })?;
         for (i, &(register, _, combine)) in phase.reductions.iter().enumerate() {
             let used = rows.len() * self.compiled.registers[register].dtype.size();
@@ -138,21 +144,22 @@ impl Rows<'_> {
     fn segment(
         &self,
         phase: &Phase,
-        rows: &Range<usize>,
+        part: &Tile<'_>,
         positions: Range<usize>,
         mut outs: Vec<&mut [u8]>,
         partial: &mut [u8],
         width: usize,
         row_cells: &[&mut [u8]],
     ) -> Result<(), Problem> {
-        let (compiled, Walked { order, placement }) = (&self.compiled, &phase.walked);
+        let (compiled, rows, Walked { order, placement }) = (&self.compiled, &part.rows, &phase.walked);
         let (mut memory, bytes) = self.memory(placement)?;
         let sizes: Vec<usize> = phase.stored.iter().map(|&i| compiled.registers[i].dtype.size()).collect();
         let mut cells = placement.cells(&mut memory, bytes, sizes.len());
         let mut totals: Vec<_> = phase.reductions.iter().map(|(.., combine)| (combine.total)(rows.len())).collect();
         compiled.fill_once(placement, self.tiling.longest(), &mut cells);
         for first in positions.clone().step_by(self.tiling.piece) {
-            let tile = self.tiling.tile(rows.clone(), first..(first + self.tiling.piece).min(positions.end));
+            let positions = first..(first + self.tiling.piece).min(positions.end);
+            let tile = Tile { before: part.before, ..self.tiling.tile(rows.clone(), positions) };
             placement.aim(&mut cells, take_front(&mut outs, &sizes, tile.places.len()));
             compiled.full(order, &tile, placement, &mut cells, row_cells)?;
             compiled.copy(&tile, placement, &mut cells, row_cells);

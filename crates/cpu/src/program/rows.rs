@@ -1,10 +1,12 @@
 //! Programs with rows: rows that fit the caches go through all instructions at once; longer ones are walked once for
 //! each stage, piece by piece.
 
+use super::before::Before;
 use super::compile::Compiled;
 use super::phases::Phase;
 use super::place::Placement;
 use super::take_front;
+use super::tile::Tile;
 use super::tiling::Tiling;
 use crate::buffer::{Buffer, Pool};
 use crate::reduce::Reduce;
@@ -117,8 +119,11 @@ impl Rows<'_> {
         let largest = tiling.tile(0..tiling.group.min(tiling.rows), 0..tiling.length);
         compiled.fill_once(placement, largest.places.len(), &mut cells);
         compiled.rows(&compiled.constants, &largest, placement, &cells, &mut rows)?;
+        let mut before = Before::new(compiled, largest.places.len(), self.pool)?;
         for first in part.rows.clone().step_by(tiling.group) {
             let tile = tiling.tile(first..(first + tiling.group).min(part.rows.end), 0..tiling.length);
+            before.keep(|result| self.part_of(&part.full, result, tile.places.len()));
+            let tile = Tile { before: (Some(&before), tile.places.start), ..tile };
             placement.aim(&mut cells, take_front(&mut part.full, &sizes, tile.places.len()));
             compiled.rows(&compiled.first, &tile, placement, &cells, &mut rows)?;
             for stage in &compiled.stages {
@@ -129,6 +134,12 @@ impl Rows<'_> {
             self.store(&rows, take_front(&mut part.per_row, &row_sizes, tile.rows.len()));
         }
         Ok(())
+    }
+
+    /// The first places of a result with an element for every place.
+    pub fn part_of<'r>(&self, full: &'r [&mut [u8]], result: usize, places: usize) -> Option<&'r [u8]> {
+        let at = self.full.iter().position(|&number| number == result)?;
+        full[at].get(..places * self.sizes(&[result])[0])
     }
 
     /// Writes what there is one of for each row of a tile.

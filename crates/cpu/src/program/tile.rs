@@ -1,5 +1,6 @@
 //! One tile through a program, while it is in the nearest cache.
 
+use super::before::Before;
 use super::compile::{Compiled, Register, Side, Source};
 use super::generate::splat;
 use super::place::Placement;
@@ -18,6 +19,8 @@ pub struct Tile<'a> {
     pub side: Side,
     /// What the op before the program gives, from some place on.
     pub product: (&'a [u8], usize),
+    /// What lay in the memory of results that take the place of operands, from some place on.
+    pub before: (Option<&'a Before>, usize),
 }
 
 /// Where a tile's registers lie.
@@ -58,8 +61,7 @@ impl Compiled<'_> {
     ) -> Result<(), Problem> {
         for &i in order {
             let register = &self.registers[i];
-            let is_tile = !register.source.is_alike() && !register.source.lies();
-            let Some(cell) = placement.cells[i].filter(|_| is_tile) else { continue };
+            let Some(cell) = placement.cells[i].filter(|_| register.source.is_computed()) else { continue };
             let whole = take(&mut cells[cell]);
             let out = &mut whole[..tile.places.len() * register.dtype.size()];
             let done = self.compute(register, tile, Memory { placement, cells, rows }, out);
@@ -109,10 +111,6 @@ impl Compiled<'_> {
         let value = |i: usize| self.value(register.args[i], tile, memory);
         match &register.source {
             Source::Load(load) => load.collect(range.clone(), out),
-            Source::Before(result) => {
-                let before = &memory.cells[memory.placement.slots + result];
-                out.copy_from_slice(&before[..out.len()]);
-            }
             Source::Constant(bytes) => splat(bytes, out),
             Source::Map(f) => {
                 let mut args: [&[u8]; 3] = [&[]; 3];
@@ -128,7 +126,7 @@ impl Compiled<'_> {
                 out.chunks_exact_mut(part(out)).zip(args).for_each(|(out, (x, y))| f(&[x, y], out));
             }
             Source::Generate(generator, window, _) => generator.fill(window, range.clone(), out),
-            Source::Product => {}
+            Source::Product | Source::Before(_) => {}
             Source::Repeat => repeat(value(0), register.dtype.size(), tile.side, out),
             Source::Combine(combine) => (combine.tile)(value(0), tile.side, out),
             Source::Pick(pick) if self.registers[register.args[0]].per_row => {
@@ -148,6 +146,11 @@ impl Compiled<'_> {
             _ if register.per_row => &memory.rows[i][..tile.rows.len() * size],
             (_, Some(cell)) => &memory.cells[cell][..tile.places.len() * size],
             (Source::Load(load), None) => load.slice(tile.places.clone()),
+            (&Source::Before(result), None) => {
+                let (before, first) = tile.before;
+                let kept = before.map_or(&[][..], |before| before.of(result));
+                &kept[(tile.places.start - first) * size..(tile.places.end - first) * size]
+            }
             (Source::Product, None) => {
                 let (product, first) = tile.product;
                 &product[(tile.places.start - first) * size..(tile.places.end - first) * size]

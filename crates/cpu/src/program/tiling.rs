@@ -84,7 +84,7 @@ impl Tiling {
             true => 0..0,
             false => at(rows.start, positions.start)..at(rows.end - 1, positions.end - 1) + 1,
         };
-        Tile { places, rows, side: self.side, product: (&[], 0) }
+        Tile { places, rows, side: self.side, product: (&[], 0), before: (None, 0) }
     }
 }
 
