@@ -117,6 +117,8 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
         })?;
         recorded.scalars.extend_from_slice(node.scalars());
     }
+    // Without their count, the last of them could pass for the first input's dtype.
+    recorded.words.push(collected.wanted.len() as u64);
     recorded.wanted.start = recorded.words.len();
     for edge in &collected.wanted {
         if let Some(call) = place(edge.node(), &calls) {
