@@ -115,24 +115,24 @@ fn evaluating_out_of_order_and_from_threads_gives_the_same_bits() -> wgrad::Resu
 }
 
 #[test]
-fn a_chain_of_a_million_nodes() -> wgrad::Result<()> {
+fn a_chain_of_a_hundred_thousand_nodes() -> wgrad::Result<()> {
     let device = device::cpu();
     let x = leaf(&[1.0], &device);
     let mut y = x.clone();
-    for _ in 0..1_000_000 {
-        y = y * 1.000_001;
+    for _ in 0..100_000 {
+        y = y * 1.000_01;
     }
     let gradients = y.sum(..).backward()?;
     let gradient = gradients.get(&x)?;
     drop(y);
-    // e, but for the rounding of a million products in f32.
+    // e, but for the rounding of a hundred thousand products in f32.
     let found = gradient.item::<f32>()?;
-    assert!((found - std::f32::consts::E).abs() < 0.2, "{found}");
+    assert!((found - std::f32::consts::E).abs() < 0.02, "{found}");
     drop(gradients);
     drop(gradient);
 
     let mut dropped = x;
-    for _ in 0..1_000_000 {
+    for _ in 0..100_000 {
         dropped = dropped + 1.0;
     }
     drop(dropped);

@@ -81,3 +81,31 @@ fn a_thousand_forwards_in_training_mode_keep_memory_flat() -> wgrad::Result<()> 
     assert!(norm.running_mean.tensor().to_vec::<f32>()?.iter().all(|mean| (mean - 1.0).abs() < 1e-5));
     Ok(())
 }
+
+#[test]
+fn an_optimizer_step_has_no_second_copy_of_the_parameters() -> wgrad::Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for device in &device::all() {
+        let layers: Vec<Linear> = (0..10).map(|_| Linear::new(256, 256, device)).collect();
+        let parameters: Vec<Param> = layers.iter().flat_map(|layer| layer.parameters()).collect();
+        let mut optimizer = Adam::new(parameters, 1e-3);
+        let x = Tensor::uniform([4, 256], -1.0, 1.0, DType::F32, device);
+        x.eval()?;
+        let mut step = || -> wgrad::Result<()> {
+            let loss = layers.iter().fold(x.clone(), |x, layer| layer.forward(&x).tanh()).square().mean(..);
+            optimizer.step(loss.backward()?)?;
+            device.sync()
+        };
+        step()?;
+        device.release_free_memory();
+        device.reset_peak_memory();
+        let before = device.stats();
+        let held = before.bytes - before.free_bytes;
+        step()?;
+        let one_layer = 256 * 256 * 4;
+        let more = device.stats().peak_bytes - held;
+        // The gradients of ten layers and little else; new values beside the old ones would be thirty.
+        assert!(more < 14 * one_layer, "{more} bytes more than the {held} held, on {device}");
+    }
+    Ok(())
+}

@@ -238,7 +238,7 @@ fn apply_rule(
     let inputs: Vec<Tensor> = edges.iter().map(|edge| seen(edge.clone(), reads.inputs)).collect();
     let outputs: Vec<Tensor> =
         (0..node.metas().len()).map(|output| seen(Edge::new(node.clone(), output), reads.outputs)).collect();
-    let call = Call { inputs: &inputs, outputs: &outputs, grads };
+    let call = Call { inputs: &inputs, scalars: node.scalars(), outputs: &outputs, grads };
     let gradients = with_origin(node.origin().clone(), || node.op().gradient(&call))
         .map_err(|problem| origin_error(node, problem))?;
     for (i, edge) in edges.iter().enumerate() {

@@ -10,7 +10,7 @@ use wgrad_tensor::Tensor;
 /// ```text
 /// g = gradient + weight_decay * param
 /// m = m + (1 - beta1) * (g - m)
-/// v = beta2 * v + (1 - beta2) * g^2
+/// v = v + (1 - beta2) * (g^2 - v)
 /// param = param - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 /// ```
 ///
@@ -76,8 +76,8 @@ impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
         } else {
             (shrunk(param, step), gradient.clone())
         };
-        *mean = &*mean + (&gradient - &*mean) * (1.0 - beta1);
-        *square = &*square * beta2 + gradient.square() * (1.0 - beta2);
+        *mean = mean.lerp(&gradient, 1.0 - beta1);
+        *square = square.lerp(&gradient.square(), 1.0 - beta2);
         let corrected = |beta: f64| 1.0 - beta.powi(step.count.try_into().unwrap_or(i32::MAX));
         let divisor = square.sqrt() / corrected(beta2).sqrt() + self.eps;
         param - &*mean / divisor * (step.lr / corrected(beta1))

@@ -286,8 +286,15 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
         }
     }
 
+    /// The numbers of what is made of numbers alone; all else takes none, not even those of its call.
     fn numbers(&self, item: usize) -> ScalarRange {
-        self.emitter.items.graph.calls[self.emitter.items.items[item].call].numbers.clone()
+        let item = &self.emitter.items.items[item];
+        match item.kind {
+            Kind::Map(Map::Constant | Map::Arange | Map::Random(_)) => {
+                self.emitter.items.graph.calls[item.call].numbers.clone()
+            }
+            _ => 0..0,
+        }
     }
 
     /// The register of what an item reads.

@@ -197,7 +197,11 @@ impl Recorded<'_> {
         self.words.iter().for_each(|&word| hasher.write_u64(word));
         for node in &self.collected.nodes {
             match node.op() {
-                OpRef::Row(row) => hasher.write_usize(std::ptr::from_ref(row.0).addr()),
+                OpRef::Row(op) => {
+                    hasher.write_usize(
+                        std::ptr::from_ref(op.row).addr() + op.number.map_or(0, |place| 1 + usize::from(place)),
+                    );
+                }
                 OpRef::Shared(op) => op.feed(&mut hasher),
             }
         }

@@ -4,7 +4,8 @@ use crate::graph::{Call, Graph, Source};
 use std::ops::Range;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Compute, Map, Meta, Reduction};
+use wgrad_tensor::op::{Compute, Map, Meta, OpRef, Reduction};
+use wgrad_tensor::row::RowOp;
 use wgrad_tensor::shape::Shape;
 
 /// One thing to compute.
@@ -186,6 +187,10 @@ impl Clone for Made {
 impl Builder<'_> {
     fn call(&mut self, number: usize, call: &Call) {
         let mut reads: Vec<Read> = call.sources.iter().map(|&source| self.read(source)).collect();
+        if let OpRef::Row(RowOp { number: Some(place), .. }) = call.op {
+            let constant = self.constant(number, call, &reads);
+            reads.insert(usize::from(place).min(reads.len()), constant);
+        }
         let compute = call.op.compute();
         let kind = match compute {
             Compute::View => {
@@ -214,6 +219,15 @@ impl Builder<'_> {
         let is_free = matches!(kind, Kind::Map(_)) && reads.iter().all(|read| self.is_simple(read));
         self.items.push(Item { kind, call: number, metas: call.metas.clone(), reads, is_free });
         self.of_call[number] = Some(Made::Item(self.items.len() - 1));
+    }
+
+    /// A call's number as a value of its own, in the shape of its result and the dtype of what else it reads.
+    fn constant(&mut self, number: usize, call: &Call, reads: &[Read]) -> Read {
+        let dtype = reads.first().map_or(call.metas[0].dtype, |read| read.dtype);
+        let meta = Meta::new(&call.metas[0].shape, dtype);
+        let (kind, metas) = (Kind::Map(Map::Constant), vec![meta.clone()]);
+        self.items.push(Item { kind, call: number, metas, reads: Vec::new(), is_free: true });
+        Read::whole(Base::Item(self.items.len() - 1, 0), &meta)
     }
 
     /// Whether it is a constant, or computed from constants in one step.

@@ -1,9 +1,7 @@
 //! The rows of the elementwise table: one row is a whole operation.
 
 use crate::dtype::DType;
-use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
-use std::borrow::Cow;
+use crate::op::{Call, Gradients, Reads};
 use std::hash::{Hash, Hasher};
 
 /// A loop over blocks of equal element count: inputs in, output out, all aligned for their dtype. Of two inputs one may be
@@ -47,50 +45,6 @@ impl Eq for Elementwise {}
 impl Hash for Elementwise {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
-    }
-}
-
-/// The op of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RowOp(pub &'static Elementwise);
-
-impl Op for RowOp {
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed(self.0.name)
-    }
-
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
-        let row = self.0;
-        let [first, rest @ ..] = inputs else {
-            return Err(Problem::new(ErrorKind::Value, "takes at least one tensor"));
-        };
-        if inputs.len() != row.arity {
-            return Err(Problem::new(ErrorKind::Value, format!("takes {} tensors", row.arity)));
-        }
-        if rest.iter().any(|other| other.dtype != first.dtype) {
-            return Err(Problem::new(ErrorKind::DType, "dtypes differ; cast one of them"));
-        }
-        if !row.dtypes.contains(&first.dtype) {
-            let takes: Vec<_> = row.dtypes.iter().map(|d| d.name()).collect();
-            return Err(Problem::new(ErrorKind::DType, format!("takes {}; cast first", takes.join(", "))));
-        }
-        let dtype = if row.to_bool { DType::Bool } else { first.dtype };
-        Ok(vec![Meta::new(&first.shape, dtype)])
-    }
-
-    fn compute(&self) -> Compute<'_> {
-        Compute::Map(Map::Row(self.0))
-    }
-
-    fn reads(&self) -> Reads {
-        self.0.reads
-    }
-
-    fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        match self.0.gradient {
-            Some(rule) => Ok(rule(call)),
-            None => Err(Problem::new(ErrorKind::NotDifferentiable, "has no gradient")),
-        }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod random;
 pub mod real;
 #[cfg(feature = "registry")]
 pub mod registry;
+pub mod row;
 pub mod scope;
 pub mod shape;
 mod tensor;

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Node {
     pub(crate) id: u64,
     pub(crate) op: OpRef,
-    pub(crate) scalars: Vec<Scalar>,
-    pub(crate) metas: Vec<Meta>,
+    pub(crate) scalars: Scalars,
+    pub(crate) metas: Metas,
     pub(crate) device: Device,
     pub(crate) origin: Origin,
     pub(crate) tracked: bool,
@@ -55,15 +55,17 @@ pub struct Edge {
     pub(crate) output: usize,
 }
 
-/// What a node is computed from: mostly one or two, which then lie in the node itself.
+/// What a node is computed from: mostly one or two, which then lie in the node itself. So do few numbers and results.
 pub(crate) type Edges = SmallVec<[Edge; 2]>;
+pub(crate) type Scalars = SmallVec<[Scalar; 1]>;
+pub(crate) type Metas = SmallVec<[Meta; 1]>;
 
 /// Everything a new node is made of.
 pub(crate) struct NewNode {
     pub op: OpRef,
-    pub scalars: Vec<Scalar>,
+    pub scalars: Scalars,
     pub inputs: Edges,
-    pub metas: Vec<Meta>,
+    pub metas: Metas,
     pub device: Device,
     pub origin: Origin,
     pub tracked: bool,
@@ -263,7 +265,7 @@ impl Node {
     fn donated(&self) -> Error {
         let origin = self.origin.clone();
         let problem = Problem::new(ErrorKind::Value, "its memory went to the evaluation that was to replace it");
-        Error::at(problem, self.op.name(), self.metas.clone(), Some(origin.location), origin.scope)
+        Error::at(problem, self.op.name(), self.metas.to_vec(), Some(origin.location), origin.scope)
     }
 
     /// Gives the buffer of a node with one output away, so that its memory can be used again: for the evaluation that

@@ -1,10 +1,11 @@
 //! What an operation is: one value that knows its name, its shape rule, what computes it, and its gradient.
 
 use crate::dtype::{DType, Scalar};
-use crate::elementwise::{Elementwise, RowOp};
+use crate::elementwise::Elementwise;
 use crate::error::{ErrorKind, Problem, Result};
 use crate::kernel::Custom;
 use crate::layout::Layout;
+use crate::row::RowOp;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::any::Any;
@@ -60,6 +61,8 @@ impl Reads {
 pub struct Call<'a> {
     /// What the op was given.
     pub inputs: &'a [Tensor],
+    /// The numbers that it was called with.
+    pub scalars: &'a [Scalar],
     /// What it gave.
     pub outputs: &'a [Tensor],
     /// The gradient of the loss for each output; `None` where the loss does not depend on it. At least one is there.

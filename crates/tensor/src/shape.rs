@@ -6,8 +6,15 @@ use std::ops::Deref;
 
 /// The sizes of a tensor's axes, outermost first. A scalar has none. Up to four lie in the shape itself: every recorded call
 /// has a shape, and most would cost an allocation otherwise.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(PartialEq, Eq, Hash, Default)]
 pub struct Shape(SmallVec<[usize; 4]>);
+
+impl Clone for Shape {
+    fn clone(&self) -> Self {
+        // One copy of memory; the vector's own clone goes element by element.
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Shape {
     /// How many elements: the product of the sizes, 1 for a scalar.

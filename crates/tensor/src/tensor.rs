@@ -3,7 +3,7 @@
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::node::{Edge, Edges, NewNode, Node};
+use crate::node::{Edge, Edges, Metas, NewNode, Node, Scalars};
 use crate::op::{Compute, Meta, Op, OpRef};
 use crate::scope::{self, Origin};
 use crate::shape::Shape;
@@ -88,7 +88,7 @@ impl Tensor {
         let origin = scope::origin(Location::caller());
         let new = |metas| NewNode {
             op: OpRef::Shared(Arc::new(Source(name))),
-            scalars: Vec::new(),
+            scalars: Scalars::new(),
             inputs: Edges::new(),
             metas,
             device: device.clone(),
@@ -97,8 +97,8 @@ impl Tensor {
             leaf: false,
         };
         let node = match data {
-            Ok((buffer, meta)) => Node::ready(new(vec![meta]), buffer),
-            Err(error) => Node::failed(new(Vec::new()), error),
+            Ok((buffer, meta)) => Node::ready(new(smallvec![meta]), buffer),
+            Err(error) => Node::failed(new(Metas::new()), error),
         };
         Tensor::from_edge(Edge { node, output: 0 })
     }
@@ -108,11 +108,11 @@ impl Tensor {
     /// Errors are deferred: the result then is a failed tensor. This is the door for ops from outside.
     #[track_caller]
     pub fn apply(op: impl Op + Hash + Eq, inputs: &[&Tensor], scalars: Vec<Scalar>, device: &Device) -> Tensor {
-        Tensor::record(OpRef::Shared(Arc::new(op)), inputs, scalars, device).output(0)
+        Tensor::record(OpRef::Shared(Arc::new(op)), inputs, scalars.into(), device).output(0)
     }
 
     #[track_caller]
-    pub(crate) fn record(op: OpRef, inputs: &[&Tensor], scalars: Vec<Scalar>, device: &Device) -> Recorded {
+    pub(crate) fn record(op: OpRef, inputs: &[&Tensor], scalars: Scalars, device: &Device) -> Recorded {
         let origin = scope::origin(Location::caller());
         let tracked = scope::is_recording() && inputs.iter().any(|input| input.0.node.tracked);
         let edges: Edges = inputs.iter().map(|input| input.0.clone()).collect();
@@ -204,7 +204,7 @@ impl Tensor {
         let origin = scope::origin(Location::caller());
         let new = |metas, inputs| NewNode {
             op: OpRef::Shared(Arc::new(crate::ops::view::Alias(name))),
-            scalars: Vec::new(),
+            scalars: Scalars::new(),
             inputs,
             metas,
             device: self.device().clone(),
@@ -213,9 +213,9 @@ impl Tensor {
             leaf,
         };
         let node = match (self.0.meta(), self.0.buffer()) {
-            (Ok(meta), Ok(Some(buffer))) => Node::ready(new(vec![meta.clone()], Edges::new()), buffer),
-            (Ok(meta), Ok(None)) => Node::pending(new(vec![meta.clone()], smallvec![self.0.clone()])),
-            (Err(error), _) | (_, Err(error)) => Node::failed(new(Vec::new(), Edges::new()), error),
+            (Ok(meta), Ok(Some(buffer))) => Node::ready(new(smallvec![meta.clone()], Edges::new()), buffer),
+            (Ok(meta), Ok(None)) => Node::pending(new(smallvec![meta.clone()], smallvec![self.0.clone()])),
+            (Err(error), _) | (_, Err(error)) => Node::failed(new(Metas::new(), Edges::new()), error),
         };
         Tensor::from_edge(Edge { node, output: 0 })
     }
@@ -321,31 +321,34 @@ pub fn eval_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()>
     first_error.map_or(Ok(()), Err)
 }
 
-fn make(op: OpRef, inputs: Edges, scalars: Vec<Scalar>, device: &Device, origin: Origin, tracked: bool) -> Arc<Node> {
+fn make(op: OpRef, inputs: Edges, scalars: Scalars, device: &Device, origin: Origin, tracked: bool) -> Arc<Node> {
     let outcome = infer(&op, &inputs, device, &origin);
-    let new = |metas: Vec<Meta>, inputs| {
+    let new = |metas: Metas, inputs| {
         let tracked = tracked && metas.iter().any(|meta: &Meta| meta.dtype.is_float());
         NewNode { op, scalars, inputs, metas, device: device.clone(), origin, tracked, leaf: false }
     };
     match outcome {
         Ok(outputs) => Node::pending(new(outputs, inputs)),
-        Err(error) => Node::failed(new(Vec::new(), Edges::new()), error),
+        Err(error) => Node::failed(new(Metas::new(), Edges::new()), error),
     }
 }
 
 /// Shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
-fn infer(op: &OpRef, inputs: &[Edge], device: &Device, origin: &Origin) -> Result<Vec<Meta>> {
-    let metas = inputs.iter().map(|input| input.meta().cloned()).collect::<Result<SmallVec<[Meta; 3]>>>()?;
+fn infer(op: &OpRef, inputs: &[Edge], device: &Device, origin: &Origin) -> Result<Metas> {
+    let metas = inputs.iter().map(Edge::meta).collect::<Result<SmallVec<[&Meta; 3]>>>()?;
+    let copied = || metas.iter().map(|&meta| meta.clone()).collect::<SmallVec<[Meta; 3]>>();
     let elsewhere = inputs.iter().find(|input| input.node.device != *device);
-    let outputs = match elsewhere {
-        Some(other) => Err(Problem::new(
+    let outputs = match (elsewhere, op) {
+        (Some(other), _) => Err(Problem::new(
             ErrorKind::Device,
             format!("tensors are on different devices, {} and {}; move one with to_device", device, other.node.device),
         )),
-        None => op.infer(&metas).and_then(|outputs| outputs.iter().try_for_each(fits_in_memory).map(|()| outputs)),
+        (None, OpRef::Row(row)) => row.result(&metas).map(|output| smallvec![output]),
+        (None, OpRef::Shared(op)) => op.infer(&copied()).map(|outputs| outputs.into_iter().collect()),
     };
-    outputs
-        .map_err(|problem| Error::at(problem, op.name(), metas.into_vec(), Some(origin.location), origin.scope.clone()))
+    outputs.and_then(|outputs| outputs.iter().try_for_each(fits_in_memory).map(|()| outputs)).map_err(|problem| {
+        Error::at(problem, op.name(), copied().into_vec(), Some(origin.location), origin.scope.clone())
+    })
 }
 
 /// Sizes beyond what any memory can address are refused where they arise, so that size arithmetic never overflows.

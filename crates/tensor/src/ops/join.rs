@@ -2,6 +2,7 @@
 
 use crate::dtype::Scalar;
 use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::node::Scalars;
 use crate::op::{Call, Compute, Gradients, Meta, Op, OpRef, Reads};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -106,7 +107,7 @@ impl Tensor {
         }
         let mut inputs = vec![self];
         inputs.extend(others);
-        Tensor::record(OpRef::Shared(Arc::new(Cat(along))), &inputs, Vec::new(), self.device()).output(0)
+        Tensor::record(OpRef::Shared(Arc::new(Cat(along))), &inputs, Scalars::new(), self.device()).output(0)
     }
 
     /// The tensors along a new axis. PyTorch: `torch.stack`.

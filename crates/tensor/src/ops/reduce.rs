@@ -2,6 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
+use crate::node::Scalars;
 use crate::op::{Call, Compute, Extreme, Gradients, Meta, Op, OpRef, Reads, Reduction};
 use crate::ops::arguments::Axes;
 use crate::shape::Shape;
@@ -9,11 +10,12 @@ use crate::tensor::Tensor;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A fold of some axes, which stay with size 1.
+/// A fold of some axes, which go or stay with size 1.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Reduce {
     reduction: Reduction,
     axes: Vec<usize>,
+    keepdim: bool,
 }
 
 /// The largest or smallest over some axes, and its position.
@@ -36,6 +38,11 @@ fn reduced(inputs: &[Meta], axes: &[usize], needs_elements: bool) -> Result<Meta
     Ok(Meta::new(shape, input.dtype))
 }
 
+/// The shape without some axes.
+fn without(shape: &Shape, axes: &[usize]) -> Shape {
+    (0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect()
+}
+
 impl Op for Reduce {
     fn name(&self) -> Cow<'static, str> {
         match self.reduction {
@@ -48,7 +55,11 @@ impl Op for Reduce {
     }
     fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
         let needs_elements = matches!(self.reduction, Reduction::Max | Reduction::Min);
-        Ok(vec![reduced(inputs, &self.axes, needs_elements)?])
+        let mut meta = reduced(inputs, &self.axes, needs_elements)?;
+        if !self.keepdim {
+            meta.shape = without(&meta.shape, &self.axes);
+        }
+        Ok(vec![meta])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Reduce(self.reduction, &self.axes)
@@ -63,14 +74,17 @@ impl Op for Reduce {
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
         let ([x], [y], [Some(g)]) = (call.inputs, call.outputs, call.grads) else { return Ok(Vec::new()) };
         let Ok(shape) = x.try_shape() else { return Ok(vec![Some(x.clone())]) };
+        let ones = || self.axes.iter().fold(shape.clone(), |shape, &axis| shape.with(axis, 1));
+        let kept = |tensor: &Tensor| if self.keepdim { tensor.clone() } else { tensor.reshape(ones()) };
+        let g = kept(g);
         let gradient = match self.reduction {
             Reduction::Sum => g.expand_to(&shape),
             Reduction::Prod => g * product_of_others(x, &shape, &self.axes),
             // Equal extremes share the gradient, as in PyTorch's amax.
             Reduction::Max | Reduction::Min => {
-                let ties = x.eq(y);
+                let ties = x.eq(kept(y));
                 let share = ties.where_(g.ones_like().expand_to(&shape), 0.0);
-                let count = share.reduce(Reduction::Sum, self.axes.clone());
+                let count = share.reduce(Reduction::Sum, self.axes.clone(), true);
                 share * (g / count)
             }
         };
@@ -133,22 +147,18 @@ impl Op for Find {
 /// Reductions. Each takes axes as `1`, `-1`, `[0, 2]`, `1..` or `..` (all).
 impl Tensor {
     #[track_caller]
-    pub(crate) fn reduce(&self, reduction: Reduction, axes: Vec<usize>) -> Tensor {
+    pub(crate) fn reduce(&self, reduction: Reduction, axes: Vec<usize>, keepdim: bool) -> Tensor {
         if axes.is_empty() && self.meta().is_ok_and(|meta| meta.dtype.is_float()) {
             return self.clone();
         }
-        self.unary(Reduce { reduction, axes })
+        self.unary(Reduce { reduction, axes, keepdim })
     }
 
     #[track_caller]
     fn reduce_axes(&self, name: &'static str, reduction: Reduction, axes: Axes, keepdim: bool) -> Tensor {
         let Ok(shape) = self.try_shape() else { return self.clone() };
         match axes.resolve(shape.len()) {
-            Ok(axes) if keepdim => self.reduce(reduction, axes),
-            Ok(axes) => {
-                let kept: Vec<usize> = (0..shape.len()).filter(|a| !axes.contains(a)).map(|a| shape[a]).collect();
-                self.reduce(reduction, axes).reshape(kept)
-            }
+            Ok(axes) => self.reduce(reduction, axes, keepdim),
             Err(problem) => self.fail(name, &[], problem),
         }
     }
@@ -287,10 +297,10 @@ impl Tensor {
                 return (failed.clone(), failed);
             }
         };
-        let kept: Vec<usize> = (0..shape.len()).filter(|a| !axes.contains(a)).map(|a| shape[a]).collect();
+        let kept = without(&shape, &axes);
         let op = OpRef::Shared(Arc::new(Find { extreme, axes }));
-        let found = Tensor::record(op, &[self], Vec::new(), self.device());
-        (found.output(0).reshape(kept.clone()), found.output(1).reshape(kept))
+        let found = Tensor::record(op, &[self], Scalars::new(), self.device());
+        (found.output(0).reshape(&kept), found.output(1).reshape(kept))
     }
 
     /// Whether any element (bool) holds, over `axes`. PyTorch: `torch.any`.
@@ -312,6 +322,11 @@ impl Tensor {
         let added = own.len() - shape.len();
         let repeated = |&axis: &usize| axis < added || (shape[axis - added] == 1 && own[axis] != 1);
         let axes: Vec<usize> = (0..own.len()).filter(repeated).collect();
-        if axes.is_empty() { self.clone() } else { self.reduce(Reduction::Sum, axes).reshape(shape) }
+        if axes.is_empty() {
+            return self.clone();
+        }
+        let keepdim = axes.iter().any(|&axis| axis >= added);
+        let sum = self.reduce(Reduction::Sum, axes, keepdim);
+        if keepdim && added > 0 { sum.reshape(shape) } else { sum }
     }
 }

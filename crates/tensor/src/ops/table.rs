@@ -102,6 +102,10 @@ crate::elementwise! {
     pub real ATAN2: atan2(x, z) -> y { x.atan2(z) } "atan2_real(x, y)" {
         INPUTS, g => { let r = g / (x.square() + z.square()); (&r * z, -(&r * x)) }
     }
+    /// The way from `x` to `z`, so far as `weight` says.
+    pub algebraic LERP: lerp(x, z, weight) -> y { x + weight * (z - x) } "x + z * (y - x)" {
+        INPUTS, g => (g * (1.0 - weight), g * weight, g * (z - x))
+    }
     /// Whether they are equal.
     pub compare EQ: eq(x, z) -> y { x == z } "x == y"
     /// Whether they differ.
@@ -158,7 +162,7 @@ macro_rules! binary_methods {
             $($(#[$doc])*
             #[track_caller]
             pub fn $name(&self, other: impl Operand) -> Tensor {
-                self.elementwise(&$row, &[&other.operand(self)])
+                self.elementwise_with(&$row, &[], other)
             })*
         }
     };
@@ -266,6 +270,15 @@ binary_methods! {
     logical_xor XOR;
 }
 
+impl Tensor {
+    /// From `self` to `end`, so far as `weight` says: `self + weight * (end - self)`. All three broadcast, and the weight
+    /// may be a number. PyTorch: `torch.lerp`.
+    #[track_caller]
+    pub fn lerp(&self, end: &Tensor, weight: impl Operand) -> Tensor {
+        self.elementwise_with(&LERP, &[end], weight)
+    }
+}
+
 /// Every row, for tests and tools that walk the table.
 pub static ROWS: &[&Elementwise] = &[
     &EXP,
@@ -305,6 +318,7 @@ pub static ROWS: &[&Elementwise] = &[
     &MINIMUM,
     &POW,
     &ATAN2,
+    &LERP,
     &EQ,
     &NE,
     &LT,

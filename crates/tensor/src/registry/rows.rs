@@ -1,7 +1,7 @@
 //! Samples of the elementwise table: every row, on its own, broadcast, empty and long.
 
 use super::{Array, Kind, Order, Sample, Spec};
-use crate::dtype::DType;
+use crate::dtype::{DType, Scalar};
 use crate::elementwise::Elementwise;
 use crate::ops::table::ROWS;
 use crate::shape::Shape;
@@ -18,6 +18,15 @@ pub(super) fn samples() -> Vec<Sample> {
         if row.dtypes.contains(&DType::I32) {
             all.push(sample(row, &shapes(row.arity)[0], Kind::Int(-9, 9)));
         }
+        for place in 0..row.arity as u8 {
+            if row.arity > 1 && row.dtypes != [DType::Bool] {
+                all.push(sample_with_number(row, place, domain(row), 0.7));
+                all.push(sample_with_number(row, place, domain(row), 3.0));
+            }
+            if row.arity > 1 && row.dtypes.contains(&DType::I32) {
+                all.push(sample_with_number(row, place, Kind::Int(-9, 9), -4.0));
+            }
+        }
     }
     all
 }
@@ -25,6 +34,11 @@ pub(super) fn samples() -> Vec<Sample> {
 fn shapes(arity: usize) -> Vec<Vec<Vec<usize>>> {
     match arity {
         1 => vec![vec![vec![3, 5]], vec![vec![]], vec![vec![0, 3]], vec![vec![70_001]]],
+        3 => vec![
+            vec![vec![3, 5], vec![3, 5], vec![3, 5]],
+            vec![vec![2, 1, 3], vec![5, 1], vec![]],
+            vec![vec![0, 3], vec![1, 3], vec![3]],
+        ],
         _ => vec![
             vec![vec![3, 5], vec![3, 5]],
             vec![vec![2, 1, 3], vec![5, 1]],
@@ -50,16 +64,6 @@ fn domain(row: &Elementwise) -> Kind {
 
 fn sample(row: &'static Elementwise, shapes: &[Vec<usize>], kind: Kind) -> Sample {
     let inputs = shapes.iter().map(|shape| Spec::of(shape, kind)).collect();
-    let reference_dtype = match kind {
-        Kind::Float(..) => DType::F64,
-        Kind::Index(_) => DType::U32,
-        Kind::Int(..) => DType::I32,
-        Kind::Bool => DType::Bool,
-    };
-    let order = match (kind, row.gradient) {
-        (Kind::Float(..), Some(_)) => Order::Second,
-        _ => Order::None,
-    };
     Sample::new(
         row.name,
         inputs,
@@ -67,9 +71,44 @@ fn sample(row: &'static Elementwise, shapes: &[Vec<usize>], kind: Kind) -> Sampl
             let others: Vec<_> = x[1..].iter().collect();
             x[0].elementwise(row, &others)
         },
-        move |x| loop_over(row, reference_dtype, x),
+        move |x| loop_over(row, reference_dtype(kind), x),
     )
-    .order(order)
+    .order(order(row, kind))
+}
+
+/// The row of tensors and one number.
+fn sample_with_number(row: &'static Elementwise, place: u8, kind: Kind, number: f64) -> Sample {
+    let inputs = vec![Spec::of(&[2, 3], kind); row.arity - 1];
+    Sample::new(
+        row.name,
+        inputs,
+        move |x| {
+            let others: Vec<_> = x[1..].iter().collect();
+            x[0].elementwise_number(row, &others, Scalar::Float(number), place)
+        },
+        move |x| {
+            let mut inputs = x.to_vec();
+            inputs.insert(place.into(), Array { shape: Vec::new(), data: vec![number] });
+            loop_over(row, reference_dtype(kind), &inputs)
+        },
+    )
+    .order(order(row, kind))
+}
+
+fn reference_dtype(kind: Kind) -> DType {
+    match kind {
+        Kind::Float(..) => DType::F64,
+        Kind::Index(_) => DType::U32,
+        Kind::Int(..) => DType::I32,
+        Kind::Bool => DType::Bool,
+    }
+}
+
+fn order(row: &Elementwise, kind: Kind) -> Order {
+    match (kind, row.gradient) {
+        (Kind::Float(..), Some(_)) => Order::Second,
+        _ => Order::None,
+    }
 }
 
 /// The row's own loop in f64 (or in integers, exact anyway), element by element.
@@ -82,7 +121,7 @@ fn loop_over(row: &Elementwise, dtype: DType, inputs: &[Array]) -> Array {
         let elements: Vec<[u64; 1]> = inputs
             .iter()
             .map(|input| {
-                let bytes = crate::Scalar::Float(input.at(position)).to_bytes(dtype);
+                let bytes = Scalar::Float(input.at(position)).to_bytes(dtype);
                 let mut word = [0u8; 8];
                 word[..bytes.len()].copy_from_slice(&bytes);
                 [u64::from_ne_bytes(word)]

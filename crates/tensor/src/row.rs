@@ -1,0 +1,75 @@
+//! The op of a row of the elementwise table.
+
+use crate::dtype::DType;
+use crate::elementwise::Elementwise;
+use crate::error::{ErrorKind, Problem, Result};
+use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
+use std::borrow::Cow;
+
+/// The op of a row: of tensors alone, or with a number in the place of one. `x * 2.0` is one call of one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RowOp {
+    /// The row.
+    pub row: &'static Elementwise,
+    /// Which of its inputs is the call's number; it has the tensors' dtype.
+    pub number: Option<u8>,
+}
+
+impl RowOp {
+    /// Shape and dtype of the result, or what is wrong with the inputs.
+    pub(crate) fn result(&self, inputs: &[&Meta]) -> Result<Meta, Problem> {
+        let row = self.row;
+        let [first, rest @ ..] = inputs else {
+            return Err(Problem::new(ErrorKind::Value, "takes at least one tensor"));
+        };
+        if inputs.len() + usize::from(self.number.is_some()) != row.arity {
+            return Err(Problem::new(ErrorKind::Value, format!("takes {} tensors", row.arity)));
+        }
+        if rest.iter().any(|other| other.dtype != first.dtype) {
+            return Err(Problem::new(ErrorKind::DType, "dtypes differ; cast one of them"));
+        }
+        if !row.dtypes.contains(&first.dtype) {
+            let takes: Vec<_> = row.dtypes.iter().map(|d| d.name()).collect();
+            return Err(Problem::new(ErrorKind::DType, format!("takes {}; cast first", takes.join(", "))));
+        }
+        let dtype = if row.to_bool { DType::Bool } else { first.dtype };
+        Ok(Meta::new(&first.shape, dtype))
+    }
+}
+
+impl Op for RowOp {
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(self.row.name)
+    }
+
+    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+        let inputs: Vec<&Meta> = inputs.iter().collect();
+        Ok(vec![self.result(&inputs)?])
+    }
+
+    fn compute(&self) -> Compute<'_> {
+        Compute::Map(Map::Row(self.row))
+    }
+
+    fn reads(&self) -> Reads {
+        self.row.reads
+    }
+
+    fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
+        let Some(rule) = self.row.gradient else {
+            return Err(Problem::new(ErrorKind::NotDifferentiable, "has no gradient"));
+        };
+        let (Some(place), [x, ..], [number, ..]) = (self.number, call.inputs, call.scalars) else {
+            return Ok(rule(call));
+        };
+        // The rule sees the number as a tensor. One that reads no inputs is content with any.
+        let number = if self.row.reads.inputs { x.constant_like(*number) } else { x.clone() };
+        let mut inputs = call.inputs.to_vec();
+        inputs.insert(usize::from(place), number);
+        let mut gradients = rule(&Call { inputs: &inputs, ..*call });
+        if usize::from(place) < gradients.len() {
+            gradients.remove(usize::from(place));
+        }
+        Ok(gradients)
+    }
+}
