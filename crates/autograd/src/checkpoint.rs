@@ -1,7 +1,7 @@
 //! Stretches of the graph that the walk back computes again.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use wgrad_tensor::ids::{IdMap, IdSet};
 use wgrad_tensor::node::{Edge, Node};
 use wgrad_tensor::scope::checkpointed;
 
@@ -29,9 +29,9 @@ pub fn checkpoint<T>(f: impl FnOnce() -> T) -> T {
 /// What a walk back computes again, by the numbers of the nodes that were recorded first.
 #[derive(Default)]
 pub(crate) struct Copies {
-    made: HashMap<u64, Arc<Node>>,
+    made: IdMap<u64, Arc<Node>>,
     /// For each stretch, the number of the first node that was recorded for it again.
-    first: HashMap<u64, u64>,
+    first: IdMap<u64, u64>,
 }
 
 impl Copies {
@@ -43,7 +43,7 @@ impl Copies {
         let not_before = *self.first.entry(stretch).or_insert_with(Node::next_id);
         let within = |node: &Node| node.checkpoint() == Some(stretch) && is_copied(node);
         let mut open = vec![edge.node().clone()];
-        let (mut needed, mut found) = (Vec::new(), HashSet::new());
+        let (mut needed, mut found) = (Vec::new(), IdSet::default());
         while let Some(node) = open.pop() {
             if self.made.contains_key(&node.id()) || !found.insert(node.id()) {
                 continue;

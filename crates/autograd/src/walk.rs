@@ -1,18 +1,19 @@
 //! The walk back over the graph.
 
 use crate::checkpoint::Copies;
-use std::collections::{HashMap, HashSet};
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 use wgrad_tensor::error::Problem;
+use wgrad_tensor::ids::{IdMap, IdSet};
 use wgrad_tensor::node::{Edge, Node};
 use wgrad_tensor::op::Call;
-use wgrad_tensor::scope::{no_grad, with_origin};
+use wgrad_tensor::scope::{Origin, no_grad, with_origin};
 use wgrad_tensor::{DType, Error, ErrorKind, Result, Tensor};
 
 /// The gradient of a loss for every tensor it depends on that wants one.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients {
-    by_node: HashMap<u64, Tensor>,
+    by_node: IdMap<u64, Tensor>,
 }
 
 impl Gradients {
@@ -156,7 +157,7 @@ fn tracked_ancestors(output: &Tensor) -> Result<Vec<Arc<Node>>> {
             "the loss depends on no parameter: nothing it was computed from wants a gradient",
         ));
     }
-    let mut seen = HashSet::new();
+    let mut seen = IdSet::default();
     let mut found = vec![output.edge().node().clone()];
     let mut next = 0;
     seen.insert(found[0].id());
@@ -196,8 +197,8 @@ fn walk(output: &Tensor, nodes: &[Arc<Node>], targets: Option<&[&Tensor]>) -> Re
         Some(targets) => targets.iter().any(|t| t.edge().node().id() == node.id() && t.edge().output() == edge),
         None => node.is_leaf(),
     };
-    let mut pending: HashMap<u64, Vec<Option<Tensor>>> = HashMap::new();
-    add(&mut pending, output.edge(), output.ones_like());
+    let mut pending: IdMap<u64, Slots> = IdMap::default();
+    add(&mut pending, output.edge(), output.ones_like(), output.edge().node().origin());
     let mut gradients = Gradients::default();
     let mut copies = Copies::default();
     for node in nodes {
@@ -219,7 +220,7 @@ fn walk(output: &Tensor, nodes: &[Arc<Node>], targets: Option<&[&Tensor]>) -> Re
                 && is_wanted(&edge.node().id())
                 && let Some(gradient) = gradient
             {
-                with_origin(node.origin().clone(), || add(&mut pending, edge, gradient));
+                add(&mut pending, edge, gradient, node.origin());
             }
         }
     }
@@ -235,8 +236,8 @@ fn apply_rule(
 ) -> Result<Vec<Option<Tensor>>> {
     let reads = node.op().reads();
     let mut seen = |edge: Edge, is_read| Tensor::from_edge(if is_read { copies.seen(node, &edge) } else { edge });
-    let inputs: Vec<Tensor> = edges.iter().map(|edge| seen(edge.clone(), reads.inputs)).collect();
-    let outputs: Vec<Tensor> =
+    let inputs: SmallVec<[Tensor; 3]> = edges.iter().map(|edge| seen(edge.clone(), reads.inputs)).collect();
+    let outputs: SmallVec<[Tensor; 1]> =
         (0..node.metas().len()).map(|output| seen(Edge::new(node.clone(), output), reads.outputs)).collect();
     let call = Call { inputs: &inputs, scalars: node.scalars(), outputs: &outputs, grads };
     let gradients = with_origin(node.origin().clone(), || node.op().gradient(&call))
@@ -261,19 +262,23 @@ fn apply_rule(
     Ok(gradients)
 }
 
-fn add(pending: &mut HashMap<u64, Vec<Option<Tensor>>>, edge: &Edge, gradient: Tensor) {
-    let slots = pending.entry(edge.node().id()).or_insert_with(|| vec![None; edge.node().metas().len()]);
+/// What has arrived for each output of a node.
+type Slots = SmallVec<[Option<Tensor>; 1]>;
+
+/// Adds what a node gives for one that it was computed from.
+fn add(pending: &mut IdMap<u64, Slots>, edge: &Edge, gradient: Tensor, origin: &Origin) {
+    let slots = pending.entry(edge.node().id()).or_insert_with(|| smallvec![None; edge.node().metas().len()]);
     if let Some(slot) = slots.get_mut(edge.output()) {
         *slot = Some(match slot.take() {
-            Some(sum) => sum + gradient,
+            Some(sum) => with_origin(origin.clone(), || sum + gradient),
             None => gradient,
         });
     }
 }
 
 /// The nodes from which a target can be reached, targets included. `nodes` come latest first.
-fn descendants(nodes: &[Arc<Node>], targets: &[&Tensor]) -> HashSet<u64> {
-    let mut reached: HashSet<u64> = targets.iter().map(|target| target.edge().node().id()).collect();
+fn descendants(nodes: &[Arc<Node>], targets: &[&Tensor]) -> IdSet<u64> {
+    let mut reached: IdSet<u64> = targets.iter().map(|target| target.edge().node().id()).collect();
     for node in nodes.iter().rev() {
         if node.with_inputs(|inputs| inputs.iter().any(|input| reached.contains(&input.node().id()))) {
             reached.insert(node.id());

@@ -1,10 +1,10 @@
 //! What an evaluation computes: the pending nodes behind its roots, and which of their results are kept.
 
-use crate::ids::IdSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wgrad_tensor::Result;
+use wgrad_tensor::ids::IdSet;
 use wgrad_tensor::node::{Edge, Node};
 use wgrad_tensor::op::{Compute, Reduction};
 
@@ -19,6 +19,12 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
+    /// Lets go of the nodes, each before those that it reads: so none drags others along.
+    pub fn let_go(self) {
+        drop(self.wanted);
+        self.nodes.into_iter().rev().for_each(drop);
+    }
+
     /// The place of the first node that a node may be computed with; 0 for all that is not computed again.
     pub fn not_before(&self, node: &Node) -> usize {
         match node.not_before() {

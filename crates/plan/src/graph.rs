@@ -1,12 +1,12 @@
 //! The part of the graph that an evaluation computes, by its structure alone: what plans are made from, and found by.
 
 use crate::collect::{Collected, fresh_marks, place};
-use crate::ids::{IdHasher, IdMap};
 use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::Scalar;
+use wgrad_tensor::ids::{IdHasher, IdMap};
 use wgrad_tensor::node::Edge;
 use wgrad_tensor::op::{Meta, OpRef};
 use wgrad_tensor::{Error, ErrorKind, Result};
@@ -48,6 +48,8 @@ pub(crate) enum Source {
 pub(crate) struct Recorded<'c> {
     collected: &'c Collected,
     words: Vec<u64>,
+    /// Has seen all ops.
+    ops: IdHasher,
     /// Where in the words each call starts, and where the results asked for stand.
     starts: Vec<usize>,
     wanted: Range<usize>,
@@ -93,7 +95,8 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
     let given = fresh_marks(collected.edges);
     let mut recorded = Recorded {
         collected,
-        words: Vec::with_capacity(collected.nodes.len() + collected.edges),
+        words: Vec::with_capacity(2 * collected.nodes.len() + collected.edges),
+        ops: IdHasher::default(),
         starts: Vec::with_capacity(collected.nodes.len()),
         wanted: 0..0,
         scalars: Vec::new(),
@@ -102,6 +105,7 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
         at_address: IdMap::default(),
     };
     for (call, node) in collected.nodes.iter().enumerate() {
+        feed(node.op(), &mut recorded.ops);
         recorded.starts.push(recorded.words.len());
         node.with_inputs(|edges| {
             recorded.words.push((node.scalars().len() as u64) << 32 | edges.len() as u64);
@@ -131,6 +135,17 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
         recorded.words.extend(meta.shape.iter().map(|&size| size as u64));
     }
     Ok(recorded)
+}
+
+/// What tells ops apart, mostly.
+fn feed(op: &OpRef, hasher: &mut IdHasher) {
+    match op {
+        OpRef::Row(op) => {
+            hasher.write_usize(std::ptr::from_ref(op.row).addr());
+            hasher.write_u64(op.number.map_or(0, |place| 1 + u64::from(place)));
+        }
+        OpRef::Shared(op) => op.feed(hasher),
+    }
 }
 
 impl Structure {
@@ -193,18 +208,8 @@ impl Recorded<'_> {
 
     /// A number that graphs of one structure share.
     pub fn hash(&self) -> u64 {
-        let mut hasher = IdHasher::default();
+        let mut hasher = self.ops;
         self.words.iter().for_each(|&word| hasher.write_u64(word));
-        for node in &self.collected.nodes {
-            match node.op() {
-                OpRef::Row(op) => {
-                    hasher.write_usize(
-                        std::ptr::from_ref(op.row).addr() + op.number.map_or(0, |place| 1 + usize::from(place)),
-                    );
-                }
-                OpRef::Shared(op) => op.feed(&mut hasher),
-            }
-        }
         hasher.finish()
     }
 

@@ -68,6 +68,8 @@ pub(crate) enum Link {
     View(usize),
     /// The axes in another order.
     Order(Vec<usize>),
+    /// Repeated up to a shape.
+    Expand(Shape),
 }
 
 /// All items, each after those that it reads, and where the results asked for are.
@@ -85,6 +87,11 @@ pub(crate) struct Items<'a> {
 impl Read {
     fn whole(base: Base, meta: &Meta) -> Read {
         Read { base, dtype: meta.dtype, links: Vec::new(), layout: Layout::contiguous(&meta.shape), starts: Vec::new() }
+    }
+
+    fn expand(&mut self, shape: &Shape) {
+        self.layout = self.layout.expanded(shape);
+        self.links.push(Link::Expand(shape.clone()));
     }
 
     /// Whether it reads `count` elements in order, from the first on.
@@ -201,7 +208,11 @@ impl Builder<'_> {
                 self.of_call[number] = Some(Made::Window(window));
                 return;
             }
-            Compute::Map(map) => Kind::Map(map),
+            Compute::Map(map) => {
+                let shape = &call.metas[0].shape;
+                reads.iter_mut().filter(|read| read.layout.shape != *shape).for_each(|read| read.expand(shape));
+                Kind::Map(map)
+            }
             Compute::Reduce(_, []) => Kind::Copy,
             Compute::Reduce(reduction, axes) => {
                 let length = reads.first().map_or(0, |read| axes.iter().map(|&axis| read.layout.shape[axis]).product());
@@ -311,6 +322,7 @@ pub(crate) fn through(graph: &Graph, read: &Read, link: &Link) -> Option<Read> {
     seen.links.push(link.clone());
     match link {
         Link::Order(order) => seen.layout = ordered(&read.layout, order),
+        Link::Expand(shape) => seen.layout = read.layout.expanded(shape),
         Link::View(number) => {
             let call = &graph.calls[*number];
             let shape: &Shape = &call.metas[0].shape;

@@ -10,7 +10,6 @@ mod emit;
 mod finite;
 mod graph;
 mod groups;
-mod ids;
 mod items;
 mod memory;
 mod order;

@@ -64,6 +64,17 @@ impl Layout {
         Some(Layout { shape: shape.clone(), strides, offset })
     }
 
+    /// The same elements, axes of size 1 repeated up to a shape that they broadcast to, new axes in front.
+    #[must_use]
+    pub fn expanded(&self, shape: &Shape) -> Layout {
+        let added = shape.len() - self.shape.len();
+        let stride = |axis: usize| match axis.checked_sub(added) {
+            Some(from) if self.shape[from] == shape[axis] => self.strides[from],
+            _ => 0,
+        };
+        Layout { shape: shape.clone(), strides: (0..shape.len()).map(stride).collect(), offset: self.offset }
+    }
+
     /// The axes as (size, stride), without those of size 1, neighbours merged where one stride walks both.
     pub fn merged(&self) -> Vec<(usize, isize)> {
         let mut runs: Vec<(usize, isize)> = Vec::with_capacity(self.shape.len());

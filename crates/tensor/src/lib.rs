@@ -11,6 +11,7 @@ pub mod device;
 pub mod dtype;
 pub mod elementwise;
 pub mod error;
+pub mod ids;
 pub mod kernel;
 pub mod layout;
 pub mod node;

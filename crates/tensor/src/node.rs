@@ -11,7 +11,7 @@ use crate::dtype::Scalar;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::op::{Meta, OpRef};
 use crate::scope::{self, Origin};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,8 @@ pub struct Node {
     /// The checkpointed stretch that it belongs to; 0 where to none.
     checkpoint: u64,
     not_before: u64,
+    /// Whether there is neither a value nor a failure: what `state` says, to be had without waiting for it.
+    pending: AtomicBool,
     pub(crate) consumed: AtomicBool,
     pub(crate) handles: AtomicUsize,
     mark: AtomicU64,
@@ -42,7 +44,7 @@ struct State {
 
 enum Results {
     Pending,
-    Ready(Vec<Option<Buffer>>),
+    Ready(SmallVec<[Option<Buffer>; 1]>),
     Failed(Error),
     /// Its memory went to an evaluation that was the last to read it.
     Donated,
@@ -56,7 +58,7 @@ pub struct Edge {
 }
 
 /// What a node is computed from: mostly one or two, which then lie in the node itself. So do few numbers and results.
-pub(crate) type Edges = SmallVec<[Edge; 2]>;
+pub type Edges = SmallVec<[Edge; 2]>;
 pub(crate) type Scalars = SmallVec<[Scalar; 1]>;
 pub(crate) type Metas = SmallVec<[Meta; 1]>;
 
@@ -92,6 +94,7 @@ impl Node {
             leaf: new.leaf,
             checkpoint: if not_before == 0 { scope::checkpoint() } else { 0 },
             not_before,
+            pending: AtomicBool::new(pending),
             consumed: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             mark: AtomicU64::new(0),
@@ -108,7 +111,7 @@ impl Node {
     }
 
     pub(crate) fn ready(new: NewNode, buffer: Buffer) -> Arc<Node> {
-        Node::build(new, Results::Ready(vec![Some(buffer)]))
+        Node::build(new, Results::Ready(smallvec![Some(buffer)]))
     }
 
     pub(crate) fn failed(new: NewNode, error: Error) -> Arc<Node> {
@@ -177,11 +180,11 @@ impl Node {
 
     /// The same call again, of these inputs, which are worth the same; not to be computed before the node with the number
     /// `not_before`.
-    pub fn again(&self, inputs: Vec<Edge>, not_before: u64) -> Arc<Node> {
+    pub fn again(&self, inputs: Edges, not_before: u64) -> Arc<Node> {
         let new = NewNode {
             op: self.op.clone(),
             scalars: self.scalars.clone(),
-            inputs: inputs.into(),
+            inputs,
             metas: self.metas.clone(),
             device: self.device.clone(),
             origin: self.origin.clone(),
@@ -230,12 +233,12 @@ impl Node {
 
     /// Whether there is no value yet, and no failure.
     pub fn is_pending(&self) -> bool {
-        matches!(self.state().results, Results::Pending)
+        self.pending.load(Ordering::Acquire)
     }
 
     /// What it is computed from; nothing once that was let go.
-    pub fn inputs(&self) -> Vec<Edge> {
-        self.state().inputs.to_vec()
+    pub fn inputs(&self) -> Edges {
+        self.state().inputs.clone()
     }
 
     /// Calls `f` with what it is computed from, without copying the list.
@@ -288,9 +291,10 @@ impl Node {
         match &mut state.results {
             Results::Ready(buffers) => buffers[output] = Some(buffer),
             Results::Pending => {
-                let mut buffers = vec![None; self.metas.len()];
+                let mut buffers = smallvec![None; self.metas.len()];
                 buffers[output] = Some(buffer);
                 state.results = Results::Ready(buffers);
+                self.pending.store(false, Ordering::Release);
             }
             Results::Failed(_) | Results::Donated => return,
         }
@@ -308,6 +312,7 @@ impl Node {
             return;
         }
         state.results = Results::Failed(error);
+        self.pending.store(false, Ordering::Release);
         let dropped = std::mem::take(&mut state.inputs);
         drop(state);
         drop(dropped);

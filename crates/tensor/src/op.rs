@@ -144,7 +144,7 @@ pub enum Compute<'a> {
     Source,
     /// Nothing: another window on the same data, see [`Op::view`].
     View,
-    /// One element from one element of each input (shapes are equal: broadcasting is a view).
+    /// One element from one element of each input; inputs broadcast to the output's shape.
     Map(Map),
     /// A fold of the listed axes, which stay with size 1. Float sums accumulate pairwise or wider.
     Reduce(Reduction, &'a [usize]),

@@ -4,6 +4,8 @@ use crate::dtype::DType;
 use crate::elementwise::Elementwise;
 use crate::error::{ErrorKind, Problem, Result};
 use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
 use std::borrow::Cow;
 
 /// The op of a row: of tensors alone, or with a number in the place of one. `x * 2.0` is one call of one tensor.
@@ -33,8 +35,28 @@ impl RowOp {
             return Err(Problem::new(ErrorKind::DType, format!("takes {}; cast first", takes.join(", "))));
         }
         let dtype = if row.to_bool { DType::Bool } else { first.dtype };
-        Ok(Meta::new(&first.shape, dtype))
+        Ok(Meta::new(broadcast(inputs)?, dtype))
     }
+}
+
+/// The shape that all inputs broadcast to.
+pub(crate) fn broadcast(inputs: &[&Meta]) -> Result<Shape, Problem> {
+    let [first, rest @ ..] = inputs else { return Ok(Shape::default()) };
+    let mut shape = first.shape.clone();
+    for other in rest.iter().filter(|other| other.shape != first.shape) {
+        shape =
+            shape.broadcast(&other.shape).ok_or_else(|| Problem::new(ErrorKind::Shape, "shapes do not broadcast"))?;
+    }
+    Ok(shape)
+}
+
+/// Gradients for inputs that broadcast: each is summed over what was repeated.
+pub(crate) fn sum_repeated(inputs: &[Tensor], gradients: Gradients) -> Gradients {
+    let fit = |(input, gradient): (&Tensor, Option<Tensor>)| match input.meta() {
+        Ok(meta) => gradient.map(|gradient| gradient.sum_to(&meta.shape)),
+        Err(_) => gradient,
+    };
+    inputs.iter().zip(gradients).map(fit).collect()
 }
 
 impl Op for RowOp {
@@ -60,7 +82,7 @@ impl Op for RowOp {
             return Err(Problem::new(ErrorKind::NotDifferentiable, "has no gradient"));
         };
         let (Some(place), [x, ..], [number, ..]) = (self.number, call.inputs, call.scalars) else {
-            return Ok(rule(call));
+            return Ok(sum_repeated(call.inputs, rule(call)));
         };
         // The rule sees the number as a tensor. One that reads no inputs is content with any.
         let number = if self.row.reads.inputs { x.constant_like(*number) } else { x.clone() };
@@ -70,6 +92,6 @@ impl Op for RowOp {
         if usize::from(place) < gradients.len() {
             gradients.remove(usize::from(place));
         }
-        Ok(gradients)
+        Ok(sum_repeated(call.inputs, gradients))
     }
 }

@@ -322,33 +322,49 @@ pub fn eval_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()>
 }
 
 fn make(op: OpRef, inputs: Edges, scalars: Scalars, device: &Device, origin: Origin, tracked: bool) -> Arc<Node> {
-    let outcome = infer(&op, &inputs, device, &origin);
-    let new = |metas: Metas, inputs| {
-        let tracked = tracked && metas.iter().any(|meta: &Meta| meta.dtype.is_float());
-        NewNode { op, scalars, inputs, metas, device: device.clone(), origin, tracked, leaf: false }
+    let mut new = NewNode {
+        op,
+        scalars,
+        inputs,
+        metas: Metas::new(),
+        device: device.clone(),
+        origin,
+        tracked: false,
+        leaf: false,
     };
-    match outcome {
-        Ok(outputs) => Node::pending(new(outputs, inputs)),
-        Err(error) => Node::failed(new(Metas::new(), Edges::new()), error),
+    match infer(&mut new) {
+        Ok(()) => {
+            new.tracked = tracked && new.metas.iter().any(|meta| meta.dtype.is_float());
+            Node::pending(new)
+        }
+        Err(error) => {
+            new.inputs.clear();
+            new.metas.clear();
+            Node::failed(new, error)
+        }
     }
 }
 
-/// Shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
-fn infer(op: &OpRef, inputs: &[Edge], device: &Device, origin: &Origin) -> Result<Metas> {
-    let metas = inputs.iter().map(Edge::meta).collect::<Result<SmallVec<[&Meta; 3]>>>()?;
-    let copied = || metas.iter().map(|&meta| meta.clone()).collect::<SmallVec<[Meta; 3]>>();
-    let elsewhere = inputs.iter().find(|input| input.node.device != *device);
-    let outputs = match (elsewhere, op) {
-        (Some(other), _) => Err(Problem::new(
-            ErrorKind::Device,
-            format!("tensors are on different devices, {} and {}; move one with to_device", device, other.node.device),
-        )),
-        (None, OpRef::Row(row)) => row.result(&metas).map(|output| smallvec![output]),
-        (None, OpRef::Shared(op)) => op.infer(&copied()).map(|outputs| outputs.into_iter().collect()),
+/// Writes down shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
+fn infer(new: &mut NewNode) -> Result<()> {
+    let given = new.inputs.iter().map(Edge::meta).collect::<Result<SmallVec<[&Meta; 3]>>>()?;
+    let copied = || given.iter().map(|&meta| meta.clone()).collect::<SmallVec<[Meta; 3]>>();
+    let problem = match (&new.op, new.inputs.iter().find(|input| input.node.device != new.device)) {
+        (_, Some(other)) => {
+            let (here, there) = (&new.device, &other.node.device);
+            let message = format!("tensors are on different devices, {here} and {there}; move one with to_device");
+            Some(Problem::new(ErrorKind::Device, message))
+        }
+        (OpRef::Row(row), None) => row.result(&given).map(|output| new.metas.push(output)).err(),
+        (OpRef::Shared(op), None) => op.infer(&copied()).map(|outputs| new.metas.extend(outputs)).err(),
     };
-    outputs.and_then(|outputs| outputs.iter().try_for_each(fits_in_memory).map(|()| outputs)).map_err(|problem| {
-        Error::at(problem, op.name(), copied().into_vec(), Some(origin.location), origin.scope.clone())
-    })
+    match problem.or_else(|| new.metas.iter().find_map(|meta| fits_in_memory(meta).err())) {
+        None => Ok(()),
+        Some(problem) => {
+            let inputs = copied().into_vec();
+            Err(Error::at(problem, new.op.name(), inputs, Some(new.origin.location), new.origin.scope.clone()))
+        }
+    }
 }
 
 /// Sizes beyond what any memory can address are refused where they arise, so that size arithmetic never overflows.

@@ -4,6 +4,7 @@ use crate::dtype::{DType, Scalar};
 use crate::error::{ErrorKind, Problem};
 use crate::shape::{Shape, normal_axis};
 use crate::tensor::Tensor;
+use smallvec::SmallVec;
 use std::ops::{RangeFrom, RangeFull};
 
 /// Axes of a tensor: `1`, `-1`, `[0, 2]`, `1..` or `..` (all).
@@ -48,7 +49,7 @@ impl From<RangeFull> for Axes {
 
 /// Sizes in which one may be -1: what is left.
 #[derive(Clone, Debug)]
-pub struct Sizes(pub Vec<isize>);
+pub struct Sizes(pub SmallVec<[isize; 4]>);
 
 impl Sizes {
     /// The shape of `count` elements, or what is wrong.

@@ -1,15 +1,14 @@
-//! `+ - * / %` and unary `-` on references, values and numbers; and how elementwise operands meet.
+//! `+ - * / %` and unary `-` on references, values and numbers; and elementwise calls.
 
 use super::table::{ADD, DIV, MUL, REMAINDER, SUB};
 use crate::dtype::Scalar;
 use crate::elementwise::Elementwise;
-use crate::error::{ErrorKind, Problem};
 use crate::node::Scalars;
 use crate::op::OpRef;
 use crate::ops::arguments::{Operand, scalar_fits};
 use crate::row::RowOp;
 use crate::tensor::Tensor;
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
 impl Tensor {
@@ -54,33 +53,9 @@ impl Tensor {
 
     #[track_caller]
     fn row(&self, op: RowOp, others: &[&Tensor], scalars: Scalars) -> Tensor {
-        if let (Ok(meta), [] | [_]) = (self.meta(), others)
-            && others.iter().all(|other| other.meta().is_ok_and(|other| other.shape == meta.shape))
-        {
-            let inputs = [self, others.first().unwrap_or(&self)];
-            return Tensor::record(OpRef::Row(op), &inputs[..=others.len()], scalars, self.device()).output(0);
-        }
-        let mut inputs = vec![self.clone()];
-        inputs.extend(others.iter().map(|other| (*other).clone()));
-        let Some(inputs) = broadcast(&inputs) else {
-            return self.fail(op.row.name, others, Problem::new(ErrorKind::Shape, "shapes do not broadcast"));
-        };
-        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let inputs: SmallVec<[&Tensor; 3]> = std::iter::once(self).chain(others.iter().copied()).collect();
         Tensor::record(OpRef::Row(op), &inputs, scalars, self.device()).output(0)
     }
-}
-
-/// The tensors seen through windows of one common shape; as they are where one has failed; `None` where shapes clash.
-#[track_caller]
-pub(crate) fn broadcast(tensors: &[Tensor]) -> Option<Vec<Tensor>> {
-    let mut common = crate::shape::Shape::default();
-    for tensor in tensors {
-        match tensor.meta() {
-            Ok(meta) => common = common.broadcast(&meta.shape)?,
-            Err(_) => return Some(tensors.to_vec()),
-        }
-    }
-    Some(tensors.iter().map(|tensor| tensor.expand_to(&common)).collect())
 }
 
 impl Neg for &Tensor {

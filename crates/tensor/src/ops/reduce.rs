@@ -319,7 +319,7 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn sum_to(&self, shape: &Shape) -> Tensor {
         let Ok(own) = self.try_shape() else { return self.clone() };
-        let added = own.len() - shape.len();
+        let Some(added) = own.len().checked_sub(shape.len()) else { return self.clone() };
         let repeated = |&axis: &usize| axis < added || (shape[axis - added] == 1 && own[axis] != 1);
         let axes: Vec<usize> = (0..own.len()).filter(repeated).collect();
         if axes.is_empty() {

@@ -4,6 +4,7 @@ use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
 use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
 use crate::ops::arguments::Operand;
+use crate::row::{broadcast, sum_repeated};
 use crate::tensor::Tensor;
 use std::borrow::Cow;
 
@@ -19,7 +20,8 @@ impl Op for Where {
         if condition.dtype != DType::Bool || a.dtype != b.dtype {
             return Err(Problem::new(ErrorKind::DType, "takes a bool condition and two tensors of one dtype"));
         }
-        Ok(vec![a.clone()])
+        let shapes: Vec<&Meta> = inputs.iter().collect();
+        Ok(vec![Meta::new(broadcast(&shapes)?, a.dtype)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Map(Map::Where)
@@ -29,7 +31,8 @@ impl Op for Where {
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
         let ([condition, ..], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        Ok(vec![None, Some(condition.where_(g, 0.0)), Some(condition.where_(0.0, g))])
+        let gradients = vec![None, Some(condition.where_(g, 0.0)), Some(condition.where_(0.0, g))];
+        Ok(sum_repeated(call.inputs, gradients))
     }
 }
 
@@ -81,11 +84,7 @@ impl Tensor {
             let b = b.operand(&a);
             (a, b)
         };
-        let Some(inputs) = super::operators::broadcast(&[self.clone(), a.clone(), b.clone()]) else {
-            return self.fail("where", &[&a, &b], Problem::new(ErrorKind::Shape, "shapes do not broadcast"));
-        };
-        let inputs: Vec<&Tensor> = inputs.iter().collect();
-        Tensor::apply(Where, &inputs, Vec::new(), self.device())
+        Tensor::apply(Where, &[self, &a, &b], Vec::new(), self.device())
     }
 
     /// `value` where `mask` (bool, broadcasts) holds, else `self`. PyTorch: `Tensor.masked_fill`.

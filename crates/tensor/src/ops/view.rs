@@ -7,6 +7,7 @@ use crate::op::{Call, Compute, Gradients, Meta, Op, Reads, Windows};
 use crate::ops::arguments::{Axes, Sizes};
 use crate::shape::{Shape, normal_axis};
 use crate::tensor::Tensor;
+use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::ops::{Bound, RangeBounds};
 
@@ -20,7 +21,7 @@ enum View {
     /// The same elements in row-major order under another shape.
     Reshape(Shape),
     /// Output axis `i` is input axis `order[i]`.
-    Permute(Vec<usize>),
+    Permute(SmallVec<[usize; 4]>),
     /// Axes of size 1 repeated up to this shape, new axes in front.
     Expand(Shape),
     /// Along one axis, from scalar 0 on, `count` elements `step` apart.
@@ -89,15 +90,7 @@ impl Op for View {
         match self {
             View::Reshape(shape) => return input.reshaped(shape),
             View::Permute(order) => strides = order.iter().map(|&axis| input.strides[axis]).collect(),
-            View::Expand(shape) => {
-                let added = shape.len() - input.shape.len();
-                strides = (0..shape.len())
-                    .map(|axis| match axis.checked_sub(added) {
-                        Some(from) if input.shape[from] == shape[axis] => input.strides[from],
-                        _ => 0,
-                    })
-                    .collect();
-            }
+            View::Expand(shape) => return Some(input.expanded(shape)),
             View::Slice { axis, step, .. } => {
                 let start = scalars.first().map_or(0, |start| start.as_i64());
                 offset = offset.checked_add_signed(start as isize * strides[*axis])?;
@@ -124,20 +117,20 @@ impl Op for View {
     }
 
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([input], [output], [Some(g)]) = (call.inputs, call.outputs, call.grads) else { return Ok(Vec::new()) };
-        let (Ok(from), Ok(_)) = (input.try_shape(), output.try_shape()) else { return Ok(vec![Some(g.clone())]) };
+        let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
+        let Ok(from) = input.try_shape() else { return Ok(vec![Some(g.clone())]) };
         let gradient = match self {
             View::Reshape(_) => g.reshape(&from),
             View::Permute(order) => {
-                let mut back = vec![0; order.len()];
+                let mut back = smallvec![0; order.len()];
                 for (to, &axis) in order.iter().enumerate() {
                     back[axis] = to;
                 }
-                g.permute(&back[..])
+                g.view(View::Permute(back))
             }
             View::Expand(_) => g.sum_to(&from),
             View::Slice { axis, count, step } => {
-                let start = output.edge().node().scalars().first().map_or(0, |start| start.as_i64() as usize);
+                let start = call.scalars.first().map_or(0, |start| start.as_i64() as usize);
                 g.unslice(*axis, start, *step, *count, from[*axis])
             }
             View::Flip(axes) => g.flip(&axes[..]),
@@ -217,7 +210,7 @@ impl Tensor {
             Axes::These(order) => order,
             _ => (0..rank as isize).collect(),
         };
-        let found: Option<Vec<usize>> = order.iter().map(|&axis| normal_axis(axis, rank)).collect();
+        let found: Option<SmallVec<[usize; 4]>> = order.iter().map(|&axis| normal_axis(axis, rank)).collect();
         let mut sorted = found.clone().unwrap_or_default();
         sorted.sort_unstable();
         match found {
@@ -237,7 +230,7 @@ impl Tensor {
             let wrong = if shape.axis(a).is_none() { a } else { b };
             return self.bad_axis("transpose", wrong);
         };
-        let mut order: Vec<usize> = (0..shape.len()).collect();
+        let mut order: SmallVec<[usize; 4]> = (0..shape.len()).collect();
         order.swap(a, b);
         self.view(View::Permute(order))
     }
