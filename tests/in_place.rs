@@ -128,3 +128,39 @@ fn a_softmax_of_short_and_long_rows_takes_the_place_of_its_input() -> wgrad::Res
     }
     Ok(())
 }
+
+#[test]
+fn what_follows_a_product_or_a_scatter_takes_the_place_of_what_it_adds_to() -> wgrad::Result<()> {
+    for device in devices() {
+        let random = |shape: &[usize]| {
+            let tensor = Tensor::uniform(shape, -1.0, 1.0, DType::F32, device);
+            tensor.eval().map(|()| tensor)
+        };
+        let (x, w, index) =
+            (random(&[300, 40])?, random(&[40, 500])?, Tensor::from_slice(&[2u32; 500], [1, 500], device));
+        let added = |base: &Tensor| x.matmul(&w).relu() + base;
+        let scattered = |base: &Tensor| base.scatter_add(0, &index, &w.slice(0, 0..1));
+        for step in [&added as &dyn Fn(&Tensor) -> Tensor, &scattered] {
+            let base = random(&[300, 500])?;
+            let before = base.to_vec::<f32>()?;
+            let of_held = step(&base).to_vec::<f32>()?;
+            assert!(base.to_vec::<f32>()? == before, "a tensor that is held was changed on {device}");
+            let result = step(&base);
+            drop(base);
+            assert!(result.to_vec::<f32>()? == of_held, "on {device}");
+        }
+    }
+    let device = device::cpu_with_threads(2);
+    let (x, w) = (Tensor::ones([4096, 8], DType::F32, &device), Tensor::ones([8, 1024], DType::F32, &device));
+    let mut sum = Tensor::ones([4096, 1024], DType::F32, &device);
+    wgrad::eval_all([&x, &w, &sum])?;
+    device.reset_peak_memory();
+    for _ in 0..3 {
+        sum = x.matmul(&w) + sum;
+        sum.eval()?;
+    }
+    let one = 4 * 4096 * 1024;
+    assert!(device.stats().peak_bytes < one + one / 2, "{:?}", device.stats());
+    assert!(sum.to_vec::<f32>()?.iter().all(|&sum| sum == 25.0));
+    Ok(())
+}

@@ -148,7 +148,9 @@ fn scatter_as<T: Number>(axis: usize, job: &mut Job<'_>) -> Result<(), Problem> 
     let (mut sources, mut indices) = (None, None);
     let sources = dense::<T>(&narrowed, &mut sources, job.pool)?;
     let indices = dense::<u32>(&index, &mut indices, job.pool)?;
-    copy::copy(&base, job.result(0)?);
+    if base.in_result.is_none() {
+        copy::copy(&base, job.result(0)?);
+    }
     if sources.is_empty() {
         return Ok(());
     }

@@ -3,14 +3,21 @@
 use crate::plan::{Instruction, Plan, Program, Step, ValueId, Work};
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
+use wgrad_tensor::op::Compute;
 
 /// Smaller values are not worth looking for.
 const SMALL: usize = 4096;
 
 /// For each result of a step, the operand whose memory it may take over: one that nothing needs afterwards and whose
-/// elements are read where the result's are written, the last time not later.
+/// elements are read where the result's are written, the last time not later; and what a scatter adds to.
 pub(crate) fn in_place(plan: &Plan, step: &Step) -> Vec<Option<usize>> {
-    let Work::Program(program) = &step.work else { return vec![None; step.results.len()] };
+    let program = match &step.work {
+        Work::Program(program) | Work::Op { then: Some(program), .. } => program,
+        Work::Op { op, .. } => {
+            let adds = matches!(op.compute(), Compute::ScatterAdd(_)) && is_last_use(plan, step, 0, step.results[0]);
+            return vec![adds.then_some(0); step.results.len()];
+        }
+    };
     let mut taken = vec![false; step.operands.len()];
     let levels = levels(program, step);
     let last = levels.iter().flatten().max().copied();
@@ -23,25 +30,30 @@ pub(crate) fn in_place(plan: &Plan, step: &Step) -> Vec<Option<usize>> {
     let takes = |(&result, &store): (&ValueId, &usize)| {
         let meta = &plan.values[result];
         let fits = |&number: &usize| {
-            let operand = &step.operands[number];
             !taken[number]
                 && !picks
                 && is_full(number)
                 && levels[store].is_some()
                 && levels[store] == last
-                && operand.dtype == meta.dtype
                 && meta.dtype.size() >= 4
-                && plan.values[operand.value].shape.count() == meta.shape.count()
-                && operand.starts.is_empty()
-                && operand.layout.is_contiguous()
-                && step.frees.contains(&operand.value)
-                && step.operands.iter().filter(|other| other.value == operand.value).count() == 1
+                && is_last_use(plan, step, number, result)
         };
         let found = (0..step.operands.len()).find(fits);
         found.into_iter().for_each(|number| taken[number] = true);
         found
     };
     step.results.iter().zip(&program.stores).map(takes).collect()
+}
+
+/// Whether a step reads the whole of a value for the last time, in the order in which it writes a like one.
+fn is_last_use(plan: &Plan, step: &Step, number: usize, result: ValueId) -> bool {
+    let (operand, meta) = (&step.operands[number], &plan.values[result]);
+    operand.dtype == meta.dtype
+        && plan.values[operand.value].shape.count() == meta.shape.count()
+        && operand.starts.is_empty()
+        && operand.layout.is_contiguous()
+        && step.frees.contains(&operand.value)
+        && step.operands.iter().filter(|other| other.value == operand.value).count() == 1
 }
 
 /// For each register with an element for every place, after how many reductions, one after the other, it is computed: long
@@ -59,8 +71,9 @@ fn levels(program: &Program, step: &Step) -> Vec<Option<usize>> {
 /// The bytes that each value's buffer is to have. Values that are not needed at the same time get one capacity, that of
 /// the largest among them, so that a pool which hands out what is free of that capacity lets them take turns.
 ///
-/// Largest first, each goes to the smallest buffer that is free while it is needed ("greedy by size" in Pisarchyk and Lee,
-/// "Efficient Memory Management for Deep Neural Net Inference", 2020).
+/// Largest first, each goes to a buffer that is free while it is needed, to the one that waits the shortest time for it or
+/// after it ("greedy by size improved" in Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
+/// 2020). None lies in more than twice its bytes: what it does not fill is lost while it is there.
 pub(crate) fn capacities(plan: &Plan) -> Vec<usize> {
     let mut capacities: Vec<usize> = plan.values.iter().map(|meta| meta.bytes()).collect();
     let Lives { owner, needed } = Lives::new(plan);
@@ -70,16 +83,27 @@ pub(crate) fn capacities(plan: &Plan) -> Vec<usize> {
     let mut buffers: Vec<(usize, Vec<RangeInclusive<usize>>)> = Vec::new();
     for value in turns {
         let Some(time) = &needed[value] else { continue };
-        let apart = |other: &RangeInclusive<usize>| other.end() < time.start() || time.end() < other.start();
-        match buffers.iter_mut().rev().find(|(_, times)| times.iter().all(apart)) {
+        let bytes = capacities[value];
+        let fitting = buffers.iter_mut().filter(|(capacity, _)| *capacity <= 2 * bytes);
+        let waits = fitting.filter_map(|buffer| {
+            let gaps = buffer.1.iter().map(|other| gap(other, time)).collect::<Option<Vec<usize>>>()?;
+            Some((gaps.into_iter().min(), buffer))
+        });
+        match waits.min_by_key(|(wait, _)| *wait).map(|(_, buffer)| buffer) {
             Some((capacity, times)) => {
                 times.push(time.clone());
                 capacities[value] = *capacity;
             }
-            None => buffers.push((capacities[value], vec![time.clone()])),
+            None => buffers.push((bytes, vec![time.clone()])),
         }
     }
     owner.into_iter().map(|owner| capacities[owner]).collect()
+}
+
+/// The steps between two times; `None` where they meet.
+fn gap(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> Option<usize> {
+    let (first, second) = if a.start() <= b.start() { (a, b) } else { (b, a) };
+    second.start().checked_sub(first.end() + 1)
 }
 
 /// When memory is needed.

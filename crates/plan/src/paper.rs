@@ -117,7 +117,7 @@ impl Backend for Paper {
             for (number, &result) in step.results.iter().enumerate() {
                 let over = step.in_place.get(number).copied().flatten();
                 let over = over.and_then(|operand| values[step.operands[operand].value].take_if(is_alone));
-                values[result] = over.or_else(|| Some(self.notes.buffer(plan.values[result].bytes())));
+                values[result] = over.or_else(|| Some(self.notes.buffer(plan.capacity(result))));
             }
             peak_bytes = peak_bytes.max(self.notes.held_bytes());
             step.frees.iter().for_each(|&value| values[value] = None);

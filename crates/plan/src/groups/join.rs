@@ -18,6 +18,11 @@ const MOST_ITEMS: usize = 192;
 /// Rows of more places may be cut among several workgroups.
 const LONG_ROW: usize = 8192;
 
+/// Rows of more places, where there are few, end with what is computed of the whole row: each is walked by one workgroup,
+/// and what comes after can be walked by many.
+const HUGE_ROW: usize = 1 << 20;
+const FEW_ROWS: usize = 16;
+
 impl Grouping<'_, '_> {
     /// Joins two groups if they can be one kernel.
     pub(super) fn join(&mut self, a: usize, b: usize) -> bool {
@@ -87,7 +92,11 @@ impl Grouping<'_, '_> {
                     (true, false) => read.is_linear(count),
                     (true, true) => {
                         let row = row.unwrap_or(1);
-                        read.starts.is_empty() && read.layout.shape.count() == count && is_row_number(&read.layout, row)
+                        let is_walked_by_few = row >= HUGE_ROW && count / row < FEW_ROWS;
+                        !is_walked_by_few
+                            && read.starts.is_empty()
+                            && read.layout.shape.count() == count
+                            && is_row_number(&read.layout, row)
                     }
                     (false, true) => read.is_linear(count / row.unwrap_or(1).max(1)),
                     (false, false) => row == Some(1) && read.is_linear(count),
