@@ -21,6 +21,8 @@ struct Shape {
     columns: usize,
     depth: usize,
     batches: usize,
+    /// How many there are of rows or columns, whichever do not count a batch's examples in a layer.
+    steady: usize,
     left_runs_deep: bool,
     right_runs_deep: bool,
 }
@@ -98,6 +100,7 @@ impl Lowering<'_> {
             columns: y.shape[column],
             depth: x.shape[column],
             batches: x.shape[..row].iter().product(),
+            steady: y.shape[column],
             left_runs_deep: x.strides[column].abs() == 1 || x.strides[row].abs() != 1,
             right_runs_deep: y.strides[row].abs() == 1 && y.strides[column].abs() != 1,
         };
@@ -139,6 +142,7 @@ impl Lowering<'_> {
             columns: sizes.images * sizes.out_height * sizes.out_width,
             depth: sizes.channels * sizes.taps(),
             batches: window.groups,
+            steady: sizes.out_channels,
             left_runs_deep: true,
             right_runs_deep: false,
         };
@@ -159,6 +163,7 @@ impl Lowering<'_> {
             columns: sizes.images * sizes.height * sizes.width,
             depth: sizes.out_channels * sizes.taps(),
             batches: window.groups,
+            steady: sizes.channels,
             left_runs_deep: true,
             right_runs_deep: false,
         };
@@ -183,6 +188,7 @@ impl Lowering<'_> {
             columns: sizes.channels * sizes.taps(),
             depth: sizes.images * sizes.out_height * sizes.out_width,
             batches: window.groups,
+            steady: sizes.out_channels.min(sizes.channels * sizes.taps()),
             left_runs_deep: true,
             right_runs_deep: true,
         };
@@ -190,14 +196,14 @@ impl Lowering<'_> {
         self.contract(grad.dtype, &shape, operands, [&grad.buffer, &input.buffer], finish)
     }
 
-    /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation.
+    /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation. A smaller batch
+    /// is to take the same kernel, so what its examples are counted in decides little.
     fn form(&self, shape: &Shape, dtype: DType) -> Form {
-        let least = shape.rows.min(shape.columns);
-        let wide = shape.rows.div_ceil(128) * shape.columns.div_ceil(128) * shape.batches;
+        let wide = Form::Wide.blocks(shape);
         match self.engine.software {
-            true if least >= 6 => Form::Broad,
-            false if least > 96 && wide >= 96 && dtype != DType::F64 => Form::Wide,
-            false if least > 16 && shape.depth >= 8 => Form::Tiled,
+            true if shape.steady >= 6 => Form::Broad,
+            false if shape.rows.min(shape.columns) > 96 && wide >= 96 && dtype != DType::F64 => Form::Wide,
+            false if shape.steady > 16 => Form::Tiled,
             _ => Form::Blocked,
         }
     }

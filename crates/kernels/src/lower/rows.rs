@@ -25,7 +25,9 @@ const KEPT: usize = 8;
 /// How the work is shared out.
 #[derive(Clone, Copy)]
 pub(super) struct Shares {
-    /// Invocations that share a row or slice, a power of two.
+    /// Whether invocations share rows through workgroup memory; otherwise each has a row or slice for itself.
+    pub shared: bool,
+    /// Invocations that share a row or slice, a power of two. It follows the sizes, so kernels take it as a parameter.
     pub lanes: usize,
     /// Parts of a row; a second pass combines their results.
     pub slices: usize,
@@ -35,7 +37,7 @@ pub(super) struct Shares {
 
 impl Shares {
     pub fn threads(self) -> usize {
-        if self.lanes == 1 { THREADS } else { SHARING }
+        if self.shared { SHARING } else { THREADS }
     }
 }
 
@@ -122,27 +124,29 @@ impl Lowering<'_> {
         let picks = has_picks(program);
         let across = runs_across(inputs, program.row_axes);
         let along = (length / 4).next_power_of_two().clamp(8, SHARING);
+        // A single row is shared at any length: it may be a batch.
+        let long = length > 8 || rows == 1;
         if full == 0 && levels.highest == 1 && !picks {
             // Slices that bring the invocations up to `wanted`, each of `least` elements or more.
             let slices = |wanted: usize, least: usize, lanes: usize| {
                 wanted.div_ceil(rows).min(length / least).max(length.div_ceil(lanes * TURNS)).max(1)
             };
-            let (lanes, slices) = match (self.engine.software, across || length <= 8) {
+            let shared = !self.engine.software && !across && long;
+            let (lanes, slices) = match (self.engine.software, shared) {
                 (true, _) => (1, slices(256, 256, 1)),
-                (_, true) => (1, slices(16_384, 64, 1)),
+                (_, false) => (1, slices(16_384, 64, 1)),
                 _ => (along, slices(1024, 4096, along)),
             };
-            let shares = Shares { lanes, slices, across };
+            let shares = Shares { shared, lanes, slices, across };
             return if slices == 1 { Form::Whole(shares) } else { Form::Sliced(shares) };
         }
         let loops = levels.highest + full;
+        let shared = !self.engine.software && loops > 0 && (across || long);
         let fewest = (length * loops).div_ceil(TURNS).next_power_of_two();
-        let lanes = match (self.engine.software, across) {
-            (true, _) => 1,
-            _ if loops == 0 => 1,
+        let lanes = match (shared, across) {
+            (false, _) => 1,
             // As many as it takes to keep a device busy.
             (_, true) => (16_384 / rows).clamp(1, 32).min(length / 8).max(1).next_power_of_two(),
-            _ if length <= 8 => 1,
             _ => along,
         };
         let few = if self.engine.software { rows < 16 && length > 8192 } else { rows < 64 && length > 16_384 };
@@ -150,7 +154,7 @@ impl Lowering<'_> {
         if loops > 0 && (few || fewest > most) {
             return Form::Apart;
         }
-        Form::Whole(Shares { lanes: lanes.max(fewest), slices: 1, across })
+        Form::Whole(Shares { shared, lanes: lanes.max(fewest), slices: 1, across })
     }
 
     /// Reduces slices of rows, and then the slices' results.
@@ -283,7 +287,7 @@ impl Lowering<'_> {
         let windows = Windows::new(program, inputs, levels);
         let items = program.rows() * shares.slices;
         let mut params = code.params(self.given)?;
-        params.sizes(&[items, program.rows(), program.row_length(), shares.slices]);
+        params.sizes(&[items, program.rows(), program.row_length(), shares.slices, shares.lanes]);
         let mut status = None;
         for instruction in &program.code {
             if let Instruction::Pick([_, index]) = *instruction {
@@ -293,11 +297,17 @@ impl Lowering<'_> {
             }
         }
         windows.params(&mut params);
-        // Loops over a short part of a row leave to the next what that would compute again.
+        // Loops over a short part of a row leave to the next what that would compute again. Rows that reach over several
+        // axes, or across others, may be as long as a batch: they keep nothing, so that their kernel fits every length.
         let turns = program.row_length().div_ceil(shares.lanes).next_power_of_two();
         let loops = levels.highest + usize::from(levels.full_stores(program).next().is_some());
-        let turns = if loops > 1 && turns <= KEPT { turns } else { 0 };
-        let key = code.key(Key::new("row")).number(turns).number(shares.lanes).number(usize::from(shares.across));
+        let keeps = loops > 1 && turns <= KEPT && !shares.across && windows.inner.sizes.len() <= 1;
+        let turns = if keeps { turns } else { 0 };
+        let key = code
+            .key(Key::new("row"))
+            .number(turns)
+            .number(usize::from(shares.shared))
+            .number(usize::from(shares.across));
         let key = arrays.of.iter().zip(inputs).fold(key, |key, (&array, input)| {
             key.number(array).number(input.dtype as usize).number(usize::from(input.wide))
         });
@@ -312,7 +322,7 @@ impl Lowering<'_> {
             let text = Text { code: &code, levels, windows: &windows, inputs, arrays: &arrays.of, shares, turns };
             let overrides = [
                 ("threads", shares.threads() as f64),
-                ("lanes", shares.lanes as f64),
+                ("shares_rows", f64::from(u8::from(shares.shared))),
                 ("across", f64::from(u8::from(shares.across))),
             ];
             Ok(Source::own(code.label("row"), &text.kernel()?, &overrides))
