@@ -12,6 +12,7 @@ mod graph;
 mod groups;
 mod ids;
 mod items;
+mod kept;
 mod memory;
 mod order;
 mod paper;
@@ -23,6 +24,7 @@ mod space;
 mod text;
 
 pub use backend::Backend;
+pub use kept::Kept;
 pub use paper::{Notes, Paper, Run};
 pub use plan::{Given, Instruction, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Watch, Work};
 pub use planned::Planned;

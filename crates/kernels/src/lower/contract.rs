@@ -4,10 +4,9 @@ use super::finish::Finish;
 use super::part::without_last;
 use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
-use std::sync::Arc;
 use wgrad_plan::{Instruction, Program};
 use wgrad_shaders::fill;
 use wgrad_tensor::dtype::DType;
@@ -126,7 +125,7 @@ impl Lowering<'_> {
             params,
             overrides: Vec::new(),
         };
-        self.contract(left.dtype, &shape, operands, [&left.buffer, &right.buffer], finish)
+        self.contract(left.dtype, &shape, operands, [left.place, right.place], finish)
     }
 
     pub(super) fn conv2d(
@@ -147,7 +146,7 @@ impl Lowering<'_> {
             right_runs_deep: false,
         };
         let operands = sizes.operands("operands/conv2d", window);
-        self.contract(input.dtype, &shape, operands, [&input.buffer, &weight.buffer], finish)
+        self.contract(input.dtype, &shape, operands, [input.place, weight.place], finish)
     }
 
     pub(super) fn conv2d_input(
@@ -172,7 +171,7 @@ impl Lowering<'_> {
         let unit = window.stride == [1, 1];
         operands.key = operands.key.number(usize::from(unit));
         operands.overrides.push(("unit_stride", f64::from(u8::from(unit))));
-        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &weight.buffer], finish)
+        self.contract(grad.dtype, &shape, operands, [grad.place, weight.place], finish)
     }
 
     pub(super) fn conv2d_weight(
@@ -193,7 +192,7 @@ impl Lowering<'_> {
             right_runs_deep: true,
         };
         let operands = sizes.operands("operands/conv2d_weight", window);
-        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &input.buffer], finish)
+        self.contract(grad.dtype, &shape, operands, [grad.place, input.place], finish)
     }
 
     /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation. A smaller batch
@@ -213,7 +212,7 @@ impl Lowering<'_> {
         dtype: DType,
         shape: &Shape,
         operands: Operands,
-        inputs: [&Arc<GpuBuffer>; 2],
+        inputs: [Place; 2],
         finish: &Finish<'_>,
     ) -> Result<(), Problem> {
         let count = shape.rows * shape.columns * shape.batches;
@@ -226,12 +225,12 @@ impl Lowering<'_> {
         if cut.slices == 1 && finish.end(inputs.len()).fits(most) {
             return self.contract_into(dtype, shape, operands, inputs, (form, cut), finish);
         }
-        let product = self.allocate(count * cut.slices * dtype.size())?;
+        let product = self.scratch(count * cut.slices * dtype.size());
         let code = vec![Instruction::Product(dtype)];
         let plain = Program { shape: finish.program.shape.clone(), row_axes: 0, code, stores: vec![0] };
         let outputs = std::slice::from_ref(&product);
         let shape_of = finish.shape.clone();
-        let target = Finish { step: finish.step, program: &plain, shape: shape_of, inputs: &[], outputs };
+        let target = Finish { program: &plain, shape: shape_of, inputs: &[], outputs };
         let slices = cut.slices;
         self.contract_into(dtype, shape, operands, inputs, (form, cut), &target)?;
         self.finish_apart(finish, dtype, product, slices)
@@ -254,7 +253,7 @@ impl Lowering<'_> {
         dtype: DType,
         shape: &Shape,
         operands: Operands,
-        inputs: [&Arc<GpuBuffer>; 2],
+        inputs: [Place; 2],
         (form, cut): (Form, Cut),
         finish: &Finish<'_>,
     ) -> Result<(), Problem> {
@@ -263,7 +262,7 @@ impl Lowering<'_> {
         end.code.dtypes.iter().try_for_each(|&dtype| self.needs(dtype))?;
         let mut params = Params::of(&[shape.rows, shape.columns, shape.depth, shape.batches, cut.slices, cut.slice]);
         params.append(&operands.params);
-        params.append(&end.code.params(self.given)?);
+        params.append(&end.code.params());
         end.windows.params(&mut params);
         let runs = [shape.left_runs_deep, shape.right_runs_deep];
         let name = form.file();
@@ -275,8 +274,8 @@ impl Lowering<'_> {
         let blocks = form.blocks(shape) * cut.slices;
         let launch = Launch {
             key,
-            inputs: inputs.iter().map(|input| input.raw()).chain(end.arrays.raw()).collect(),
-            outputs: finish.outputs.iter().map(|output| output.raw()).collect(),
+            inputs: inputs.into_iter().chain(end.arrays.places.iter().copied()).collect(),
+            outputs: finish.outputs.to_vec(),
             params,
             groups: if tiled { blocks } else { blocks.div_ceil(THREADS) },
         };
