@@ -1,5 +1,5 @@
 // Work over rows: reductions of a row, and what is computed of each place with their results. A row, or a slice of one,
-// is shared by `lanes` invocations that combine their parts through workgroup memory; where that is one, it works alone.
+// is shared by `params.lanes` invocations that combine their parts through workgroup memory, or one has it for itself.
 
 //{ interface
 struct Params {
@@ -7,6 +7,8 @@ struct Params {
     rows: u32,
     length: u32,
     slices: u32,
+    // A power of two.
+    lanes: u32,
 }
 
 @group(0) @binding(0) var<storage, read> input0: array<f32>;
@@ -15,8 +17,8 @@ struct Params {
 //}
 
 override threads: u32 = 256;
-// A power of two.
-override lanes: u32 = 256;
+// Whether invocations share rows.
+override shares_rows: bool = true;
 // Whether neighbouring invocations take neighbouring rows; otherwise they take neighbouring places of one row.
 override across: bool = false;
 
@@ -34,6 +36,7 @@ fn compute(item: u32, lane: u32, thread: u32, next: u32) {
     let own = min(item, params.items - 1u);
     let row = select(own / params.slices, own % params.rows, across);
     let slice = select(own % params.slices, own / params.rows, across);
+    let lanes = params.lanes;
     let first = slice * lanes + lane;
     let stride = lanes * params.slices;
     // Sums of sums: the error grows with the count's square root, not with the count.
@@ -67,6 +70,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
+    let lanes = select(1u, params.lanes, shares_rows);
     let rows = threads / lanes;
     let item = (group.y * groups.x + group.x) * rows + select(thread / lanes, thread % rows, across);
     compute(item, select(thread % lanes, thread / rows, across), thread, select(1u, rows, across));

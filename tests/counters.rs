@@ -1,5 +1,9 @@
 //! What a training step costs beside its kernels: no new plan, no new pipeline, no new memory.
 
+mod common;
+
+use common::seed;
+use std::collections::BTreeSet;
 use wgrad::device::Stats;
 use wgrad::plan::Planned;
 use wgrad::prelude::*;
@@ -116,8 +120,16 @@ fn a_loss_that_is_asked_for_is_one_read_and_nothing_else() -> wgrad::Result<()> 
     Ok(())
 }
 
-/// Sizes reach kernels as parameters. Only how many invocations share a reduction over the batch is part of its kernel: a
-/// power of two. So the batches here lie between two of them.
+/// Batches of less than 32 examples, the largest first.
+fn smaller_batches() -> impl Iterator<Item = usize> {
+    let bits = seed().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let drawn = (1..7).map(|place| 2 + (bits.rotate_left(8 * place) % 30) as usize);
+    let batches: BTreeSet<usize> = [17, 13, 5, 2].into_iter().chain(drawn).collect();
+    batches.into_iter().rev()
+}
+
+/// Sizes reach kernels as parameters, and so does how many invocations share a row. A batch of one example is another
+/// matter: an axis of one place is none, and kernels walk fewer axes.
 #[test]
 fn a_smaller_batch_is_planned_but_compiles_nothing() -> wgrad::Result<()> {
     for device in &devices() {
@@ -125,12 +137,35 @@ fn a_smaller_batch_is_planned_but_compiles_nothing() -> wgrad::Result<()> {
         for _ in 0..2 {
             training.step(32)?;
         }
-        for batch in [31, 20, 17] {
+        for batch in smaller_batches() {
             let (_, cost) = training.step(batch)?;
             assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
         }
         for batch in [32, 17] {
             assert_eq!(training.step(batch)?.1.plans, 0, "plans are kept");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_norm_over_a_smaller_batch_compiles_nothing() -> wgrad::Result<()> {
+    for device in &devices() {
+        let norm = BatchNorm2d::new(8, device);
+        let step = |batch: usize| -> wgrad::Result<Stats> {
+            let before = device.stats();
+            let x = Tensor::from_slice(&vec![0.5f32; batch * 72], [batch, 8, 3, 3], device);
+            let gradients = norm.forward(&x).square().sum(..).backward()?;
+            gradients.tensors().into_iter().try_for_each(Tensor::eval)?;
+            Ok(since(before, device.stats()))
+        };
+        // The first step also makes the parameters.
+        for _ in 0..2 {
+            step(32)?;
+        }
+        for batch in smaller_batches() {
+            let cost = step(batch)?;
+            assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
         }
     }
     Ok(())

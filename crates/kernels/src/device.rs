@@ -2,10 +2,11 @@
 
 use crate::adapter::{self, Choice};
 use crate::journal::{Journal, OpenRun, Verdict, device_error, lock};
-use crate::lower::{Lowering, Submitted};
+use crate::lowered::LoweredPlan;
 use crate::memory::{GpuBuffer, Memory, Use};
 use crate::pipelines::Pipelines;
 use crate::readback::{Staged, look_after, read};
+use crate::run::{Run, Submitted};
 use crate::stats::{Counters, count};
 use crate::status::StatusPages;
 use std::any::Any;
@@ -213,11 +214,13 @@ impl Engine {
         look_after(self);
         let _order = lock(&self.order);
         let verdict = Arc::new(Verdict::default());
-        let mut lowering = Lowering::new(self, plan, given, inputs, verdict.clone())?;
-        for (number, step) in plan.steps.iter().enumerate() {
-            lowering.step(number, step).map_err(|problem| (given.origin)(step).error(problem))?;
+        let lowered = LoweredPlan::new(self, plan, given)?;
+        let mut run = Run::new(self, (plan, &lowered), given, inputs, verdict.clone())?;
+        for (number, (step, lowered)) in plan.steps.iter().zip(&lowered.steps).enumerate() {
+            run.step(number, step, lowered).map_err(|problem| (given.origin)(step).error(problem))?;
         }
-        let Submitted { outputs, status, checks, times } = lowering.submit()?;
+        let Submitted { outputs, status, checks, times } = run.submit()?;
+        plan.kept.leave(lowered);
         self.journal.open(OpenRun { verdict: verdict.clone(), inputs: read_from, status, checks });
         // Outside the browser the driver complains while it is called.
         if let Some(fault) = self.journal.take_fault() {

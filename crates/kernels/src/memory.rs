@@ -64,6 +64,11 @@ impl Memory {
         Ok(Block { raw, purpose, memory: self.clone() })
     }
 
+    /// Refuses more bytes than a buffer of this device may have.
+    pub fn admit(&self, bytes: usize) -> Result<()> {
+        self.size_class(bytes as u64).map(drop)
+    }
+
     /// Sizes are rounded up by an eighth at most, so that a few classes serve all. All are multiples of 16 bytes: kernels
     /// read and write whole words, and whole groups of four.
     fn size_class(&self, bytes: u64) -> Result<u64> {

@@ -11,6 +11,7 @@ mod finite;
 mod graph;
 mod groups;
 mod items;
+mod kept;
 mod memory;
 mod order;
 mod paper;
@@ -22,6 +23,7 @@ mod space;
 mod text;
 
 pub use backend::Backend;
+pub use kept::Kept;
 pub use paper::{Notes, Paper, Run};
 pub use plan::{Given, Instruction, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Watch, Work};
 pub use planned::Planned;

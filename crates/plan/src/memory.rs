@@ -168,7 +168,8 @@ mod tests {
             }
         };
         let steps = (1..counts.len()).map(step).collect();
-        let mut plan = Plan { inputs: vec![0], outputs: vec![counts.len() - 1], steps, values, capacities: Vec::new() };
+        let outputs = vec![counts.len() - 1];
+        let mut plan = Plan { inputs: vec![0], outputs, steps, values, ..Plan::default() };
         for number in 0..plan.steps.len() {
             plan.steps[number].in_place = in_place(&plan, &plan.steps[number]);
         }

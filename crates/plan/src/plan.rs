@@ -1,5 +1,6 @@
 //! The plan: what to compute, in which order, from which values into which.
 
+use crate::kept::Kept;
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The bytes that each value's buffer is to have, see [`Plan::capacity`].
     pub capacities: Vec<usize>,
+    /// What a backend made of all this, which does not change once it has run.
+    pub kept: Kept,
 }
 
 impl Plan {

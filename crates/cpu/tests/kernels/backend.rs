@@ -3,7 +3,7 @@
 use crate::harness::{Code, Input, Probe, Random, Twice, backends, op, plan, reduce, run, run_on, run_one, run_plan};
 use std::sync::Arc;
 use wgrad_cpu::Cpu;
-use wgrad_plan::{Backend, Instruction, Operand, Plan, Program, Step, Work};
+use wgrad_plan::{Backend, Instruction, Kept, Operand, Plan, Program, Step, Work};
 use wgrad_tensor::device::Storage;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::ErrorKind;
@@ -43,6 +43,7 @@ fn values_pass_from_step_to_step() {
         inputs: vec![0],
         outputs: vec![2, 0, 2],
         capacities: vec![],
+        kept: Kept::default(),
         steps: vec![
             Step {
                 work: Work::Program(Program {

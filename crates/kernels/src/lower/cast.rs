@@ -1,6 +1,6 @@
 //! How dtypes look in a kernel: registers, words of storage, and casts between them.
 
-use wgrad_tensor::dtype::{DType, Scalar};
+use wgrad_tensor::dtype::DType;
 
 /// The type of a register: f16, bf16 and u8 are their bits in a word.
 pub(crate) fn register(dtype: DType) -> &'static str {
@@ -67,12 +67,4 @@ pub(crate) fn cast(x: &str, from: DType, to: DType) -> String {
         (U8 | U32, I32) => format!("bitcast<i32>({x})"),
         (_, U32 | U8 | I32) => x.to_owned(),
     }
-}
-
-/// The words that hold one number as an element of `dtype`; the second is 0 where one is enough.
-pub(crate) fn scalar_words(scalar: Scalar, dtype: DType) -> [u32; 2] {
-    let mut bytes = scalar.to_bytes(dtype);
-    bytes.resize(8, 0);
-    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    [word(0), word(4)]
 }

@@ -1,10 +1,10 @@
 //! A program's instructions as WGSL expressions, their numbers as parameters, and what identifies both.
 
-use super::cast::{cast, register, scalar_words, stored};
+use super::cast::{cast, register, stored};
 use crate::params::Params;
 use crate::pipelines::Key;
 use std::fmt::Write;
-use wgrad_plan::{Given, Instruction, Program};
+use wgrad_plan::{Instruction, Program};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::elementwise::Elementwise;
 use wgrad_tensor::error::{ErrorKind, Problem, Result};
@@ -16,8 +16,16 @@ pub(crate) struct Code<'a> {
     pub dtypes: Vec<DType>,
     /// Each instruction's first number.
     first: Vec<usize>,
-    /// The dtype of each number's field.
-    numbers: Vec<DType>,
+    numbers: Vec<Number>,
+}
+
+/// A field for one of the run's numbers.
+struct Number {
+    dtype: DType,
+    /// Its place among them.
+    scalar: usize,
+    /// Which half of its bits the field has, where it does not have the number itself.
+    half: Option<usize>,
 }
 
 impl<'a> Code<'a> {
@@ -25,10 +33,17 @@ impl<'a> Code<'a> {
         let (mut first, mut numbers) = (Vec::with_capacity(program.code.len()), Vec::new());
         for instruction in &program.code {
             first.push(numbers.len());
+            let mut whole = |dtype, scalar| numbers.push(Number { dtype, scalar, half: None });
             match instruction {
-                Instruction::Map { map: Map::Constant, dtype, .. } => numbers.push(*dtype),
-                Instruction::Generate { map: Map::Random(_), .. } => numbers.extend([DType::U32; 4]),
-                Instruction::Generate { dtype, .. } => numbers.extend([*dtype; 2]),
+                Instruction::Map { map: Map::Constant, dtype, scalars, .. } => whole(*dtype, scalars.start),
+                Instruction::Generate { map: Map::Random(_), scalars, .. } => {
+                    let halves = (0..4).map(|at| (scalars.start + at / 2, Some(at % 2)));
+                    numbers.extend(halves.map(|(scalar, half)| Number { dtype: DType::U32, scalar, half }));
+                }
+                Instruction::Generate { dtype, scalars, .. } => {
+                    whole(*dtype, scalars.start);
+                    whole(*dtype, scalars.start + 1);
+                }
                 _ => {}
             }
         }
@@ -42,50 +57,34 @@ impl<'a> Code<'a> {
 
     /// Whether it takes numbers of 8 bytes: their fields stand first, where `Params` has no gaps.
     pub fn has_wide_numbers(&self) -> bool {
-        self.numbers.contains(&DType::F64)
+        self.numbers.iter().any(|number| number.dtype == DType::F64)
     }
 
     /// The numbers' fields of `Params`, the widest first.
     pub fn fields(&self) -> String {
         let mut text = String::new();
-        for (number, dtype) in self.wide_first() {
-            let _ = writeln!(text, "    number{number}: {},", stored(dtype));
+        for (place, number) in self.wide_first() {
+            let _ = writeln!(text, "    number{place}: {},", stored(number.dtype));
         }
         text
     }
 
     /// The values of [`Code::fields`].
-    pub fn params(&self, given: &Given<'_>) -> Result<Params, Problem> {
-        let lacking = || Problem::new(ErrorKind::Value, "lacks a scalar");
-        let mut words = Vec::with_capacity(self.numbers.len());
-        for instruction in &self.program.code {
-            let (map, dtype, range) = match instruction {
-                Instruction::Map { map: map @ Map::Constant, dtype, scalars, .. }
-                | Instruction::Generate { map, dtype, scalars, .. } => (map, *dtype, scalars),
-                _ => continue,
-            };
-            let scalars = given.scalars(range);
-            let scalar = |at: usize| scalars.get(at).copied().ok_or_else(lacking);
-            match map {
-                Map::Constant => words.push(scalar_words(scalar(0)?, dtype)),
-                Map::Random(_) => {
-                    for bits in [scalar(0)?.as_bits(), scalar(1)?.as_bits()] {
-                        words.extend([[bits as u32, 0], [(bits >> 32) as u32, 0]]);
-                    }
-                }
-                _ => words.extend([scalar_words(scalar(0)?, dtype), scalar_words(scalar(1)?, dtype)]),
+    pub fn params(&self) -> Params {
+        let mut params = Params::default();
+        for (_, &Number { dtype, scalar, half }) in self.wide_first() {
+            match half {
+                Some(half) => params.bits(scalar, half),
+                None => params.number(scalar, dtype, if dtype == DType::F64 { 2 } else { 1 }),
             }
         }
-        let mut params = Params::default();
-        for (number, dtype) in self.wide_first() {
-            params.words(&words[number][..if dtype == DType::F64 { 2 } else { 1 }]);
-        }
-        Ok(params)
+        params
     }
 
-    fn wide_first(&self) -> impl Iterator<Item = (usize, DType)> {
-        let all = || self.numbers.iter().copied().enumerate();
-        all().filter(|(_, dtype)| *dtype == DType::F64).chain(all().filter(|(_, dtype)| *dtype != DType::F64))
+    fn wide_first(&self) -> impl Iterator<Item = (usize, &Number)> {
+        let of = |wide: bool| move |(_, number): &(usize, &Number)| (number.dtype == DType::F64) == wide;
+        let all = || self.numbers.iter().enumerate();
+        all().filter(of(true)).chain(all().filter(of(false)))
     }
 
     /// All that the instructions add to a text.

@@ -4,10 +4,9 @@ use super::finish::Finish;
 use super::part::without_last;
 use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
-use std::sync::Arc;
 use wgrad_plan::{Instruction, Program};
 use wgrad_shaders::fill;
 use wgrad_tensor::dtype::DType;
@@ -21,6 +20,8 @@ struct Shape {
     columns: usize,
     depth: usize,
     batches: usize,
+    /// How many there are of rows or columns, whichever do not count a batch's examples in a layer.
+    steady: usize,
     left_runs_deep: bool,
     right_runs_deep: bool,
 }
@@ -98,6 +99,7 @@ impl Lowering<'_> {
             columns: y.shape[column],
             depth: x.shape[column],
             batches: x.shape[..row].iter().product(),
+            steady: y.shape[column],
             left_runs_deep: x.strides[column].abs() == 1 || x.strides[row].abs() != 1,
             right_runs_deep: y.strides[row].abs() == 1 && y.strides[column].abs() != 1,
         };
@@ -123,7 +125,7 @@ impl Lowering<'_> {
             params,
             overrides: Vec::new(),
         };
-        self.contract(left.dtype, &shape, operands, [&left.buffer, &right.buffer], finish)
+        self.contract(left.dtype, &shape, operands, [left.place, right.place], finish)
     }
 
     pub(super) fn conv2d(
@@ -139,11 +141,12 @@ impl Lowering<'_> {
             columns: sizes.images * sizes.out_height * sizes.out_width,
             depth: sizes.channels * sizes.taps(),
             batches: window.groups,
+            steady: sizes.out_channels,
             left_runs_deep: true,
             right_runs_deep: false,
         };
         let operands = sizes.operands("operands/conv2d", window);
-        self.contract(input.dtype, &shape, operands, [&input.buffer, &weight.buffer], finish)
+        self.contract(input.dtype, &shape, operands, [input.place, weight.place], finish)
     }
 
     pub(super) fn conv2d_input(
@@ -159,6 +162,7 @@ impl Lowering<'_> {
             columns: sizes.images * sizes.height * sizes.width,
             depth: sizes.out_channels * sizes.taps(),
             batches: window.groups,
+            steady: sizes.channels,
             left_runs_deep: true,
             right_runs_deep: false,
         };
@@ -167,7 +171,7 @@ impl Lowering<'_> {
         let unit = window.stride == [1, 1];
         operands.key = operands.key.number(usize::from(unit));
         operands.overrides.push(("unit_stride", f64::from(u8::from(unit))));
-        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &weight.buffer], finish)
+        self.contract(grad.dtype, &shape, operands, [grad.place, weight.place], finish)
     }
 
     pub(super) fn conv2d_weight(
@@ -183,21 +187,22 @@ impl Lowering<'_> {
             columns: sizes.channels * sizes.taps(),
             depth: sizes.images * sizes.out_height * sizes.out_width,
             batches: window.groups,
+            steady: sizes.out_channels.min(sizes.channels * sizes.taps()),
             left_runs_deep: true,
             right_runs_deep: true,
         };
         let operands = sizes.operands("operands/conv2d_weight", window);
-        self.contract(grad.dtype, &shape, operands, [&grad.buffer, &input.buffer], finish)
+        self.contract(grad.dtype, &shape, operands, [grad.place, input.place], finish)
     }
 
-    /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation.
+    /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation. A smaller batch
+    /// is to take the same kernel, so what its examples are counted in decides little.
     fn form(&self, shape: &Shape, dtype: DType) -> Form {
-        let least = shape.rows.min(shape.columns);
-        let wide = shape.rows.div_ceil(128) * shape.columns.div_ceil(128) * shape.batches;
+        let wide = Form::Wide.blocks(shape);
         match self.engine.software {
-            true if least >= 6 => Form::Broad,
-            false if least > 96 && wide >= 96 && dtype != DType::F64 => Form::Wide,
-            false if least > 16 && shape.depth >= 8 => Form::Tiled,
+            true if shape.steady >= 6 => Form::Broad,
+            false if shape.rows.min(shape.columns) > 96 && wide >= 96 && dtype != DType::F64 => Form::Wide,
+            false if shape.steady > 16 => Form::Tiled,
             _ => Form::Blocked,
         }
     }
@@ -207,7 +212,7 @@ impl Lowering<'_> {
         dtype: DType,
         shape: &Shape,
         operands: Operands,
-        inputs: [&Arc<GpuBuffer>; 2],
+        inputs: [Place; 2],
         finish: &Finish<'_>,
     ) -> Result<(), Problem> {
         let count = shape.rows * shape.columns * shape.batches;
@@ -220,12 +225,12 @@ impl Lowering<'_> {
         if cut.slices == 1 && finish.end(inputs.len()).fits(most) {
             return self.contract_into(dtype, shape, operands, inputs, (form, cut), finish);
         }
-        let product = self.allocate(count * cut.slices * dtype.size())?;
+        let product = self.scratch(count * cut.slices * dtype.size());
         let code = vec![Instruction::Product(dtype)];
         let plain = Program { shape: finish.program.shape.clone(), row_axes: 0, code, stores: vec![0] };
         let outputs = std::slice::from_ref(&product);
         let shape_of = finish.shape.clone();
-        let target = Finish { step: finish.step, program: &plain, shape: shape_of, inputs: &[], outputs };
+        let target = Finish { program: &plain, shape: shape_of, inputs: &[], outputs };
         let slices = cut.slices;
         self.contract_into(dtype, shape, operands, inputs, (form, cut), &target)?;
         self.finish_apart(finish, dtype, product, slices)
@@ -248,7 +253,7 @@ impl Lowering<'_> {
         dtype: DType,
         shape: &Shape,
         operands: Operands,
-        inputs: [&Arc<GpuBuffer>; 2],
+        inputs: [Place; 2],
         (form, cut): (Form, Cut),
         finish: &Finish<'_>,
     ) -> Result<(), Problem> {
@@ -257,7 +262,7 @@ impl Lowering<'_> {
         end.code.dtypes.iter().try_for_each(|&dtype| self.needs(dtype))?;
         let mut params = Params::of(&[shape.rows, shape.columns, shape.depth, shape.batches, cut.slices, cut.slice]);
         params.append(&operands.params);
-        params.append(&end.code.params(self.given)?);
+        params.append(&end.code.params());
         end.windows.params(&mut params);
         let runs = [shape.left_runs_deep, shape.right_runs_deep];
         let name = form.file();
@@ -269,8 +274,8 @@ impl Lowering<'_> {
         let blocks = form.blocks(shape) * cut.slices;
         let launch = Launch {
             key,
-            inputs: inputs.iter().map(|input| input.raw()).chain(end.arrays.raw()).collect(),
-            outputs: finish.outputs.iter().map(|output| output.raw()).collect(),
+            inputs: inputs.into_iter().chain(end.arrays.places.iter().copied()).collect(),
+            outputs: finish.outputs.to_vec(),
             params,
             groups: if tiled { blocks } else { blocks.div_ceil(THREADS) },
         };

@@ -1,10 +1,9 @@
 //! Ops from outside.
 
 use super::{Input, Launch, Lowering};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source};
-use std::sync::Arc;
 use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::kernel::Custom;
@@ -16,7 +15,7 @@ impl Lowering<'_> {
         custom: &dyn Custom,
         scalars: &[Scalar],
         inputs: &[Input],
-        outputs: &[Arc<GpuBuffer>],
+        outputs: &[Place],
         metas: &[Meta],
     ) -> Result<(), Problem> {
         let given: Vec<Meta> = inputs.iter().map(|input| Meta::new(&input.layout.shape, input.dtype)).collect();
@@ -40,8 +39,8 @@ impl Lowering<'_> {
         });
         let launch = Launch {
             key: key.number(inputs.len()).number(outputs.len()),
-            inputs: inputs.iter().map(|input| input.buffer.raw()).collect(),
-            outputs: outputs.iter().map(|output| output.raw()).collect(),
+            inputs: inputs.iter().map(|input| input.place).collect(),
+            outputs: outputs.to_vec(),
             params,
             groups: 1,
         };

@@ -2,10 +2,9 @@
 
 use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
-use std::sync::Arc;
 use wgrad_shaders::fill;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
@@ -64,8 +63,8 @@ impl Lowering<'_> {
         extreme: Extreme,
         axes: &[usize],
         input: &Input,
-        value: &Arc<GpuBuffer>,
-        position: &Arc<GpuBuffer>,
+        value: Place,
+        position: Place,
     ) -> Result<(), Problem> {
         let folded = Folded::new(input, axes);
         let (outputs, length) = (folded.outer.count(), folded.inner.count());
@@ -77,13 +76,13 @@ impl Lowering<'_> {
         // No slice is empty.
         let slices = length.div_ceil(length.div_ceil(slices).max(1)).max(1);
         if slices == 1 {
-            return self.extreme_pass(extreme, &folded, 1, input.dtype, (&input.buffer, None), value, position);
+            return self.extreme_pass(extreme, &folded, 1, input.dtype, (input.place, None), value, position);
         }
-        let values = self.allocate(outputs * slices * input.dtype.size())?;
-        let positions = self.allocate(outputs * slices * 4)?;
-        self.extreme_pass(extreme, &folded, slices, input.dtype, (&input.buffer, None), &values, &positions)?;
+        let values = self.scratch(outputs * slices * input.dtype.size());
+        let positions = self.scratch(outputs * slices * 4);
+        self.extreme_pass(extreme, &folded, slices, input.dtype, (input.place, None), values, positions)?;
         let rest = Folded::side_by_side(outputs, slices, slices, 1);
-        self.extreme_pass(extreme, &rest, 1, input.dtype, (&values, Some(&positions)), value, position)
+        self.extreme_pass(extreme, &rest, 1, input.dtype, (values, Some(positions)), value, position)
     }
 
     /// The second of the inputs: what to call the elements, where it is not their place along the axes.
@@ -94,9 +93,9 @@ impl Lowering<'_> {
         folded: &Folded,
         slices: usize,
         dtype: DType,
-        (input, carried): (&Arc<GpuBuffer>, Option<&Arc<GpuBuffer>>),
-        value: &Arc<GpuBuffer>,
-        position: &Arc<GpuBuffer>,
+        (input, carried): (Place, Option<Place>),
+        value: Place,
+        position: Place,
     ) -> Result<(), Problem> {
         let number = self.number(dtype)?;
         let items = folded.outer.count() * slices;
@@ -104,8 +103,8 @@ impl Lowering<'_> {
         let (name, groups) = if tree { ("extreme_tree", items) } else { ("extreme_each", items.div_ceil(THREADS)) };
         let launch = Launch {
             key: folded.key(name, dtype).number(extreme as usize).number(usize::from(carried.is_some())),
-            inputs: std::iter::once(input).chain(carried).map(|buffer| buffer.raw()).collect(),
-            outputs: vec![value.raw(), position.raw()],
+            inputs: std::iter::once(input).chain(carried).collect(),
+            outputs: vec![value, position],
             params: folded.params(slices),
             groups,
         };

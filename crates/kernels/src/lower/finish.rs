@@ -6,9 +6,8 @@ use super::map::{Arrays, Windows};
 use super::map_text::Style;
 use super::part::{Known, Space, part, with_last};
 use super::{Input, Lowering};
-use crate::memory::GpuBuffer;
-use std::sync::Arc;
-use wgrad_plan::{Instruction, Program, Step};
+use crate::lowered::Place;
+use wgrad_plan::{Instruction, Program};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::layout::Layout;
@@ -17,18 +16,17 @@ use wgrad_tensor::shape::Shape;
 
 /// The program after an op, with what it reads beside the op's result, and what it writes.
 pub(super) struct Finish<'f> {
-    pub step: &'f Step,
     pub program: &'f Program,
     /// The shape of the op's result, whose places are the program's.
     pub shape: Shape,
     pub inputs: &'f [Input],
-    pub outputs: &'f [Arc<GpuBuffer>],
+    pub outputs: &'f [Place],
 }
 
 /// A finish as the end of another kernel.
 pub(super) struct End<'f> {
     pub code: Code<'f>,
-    pub arrays: Arrays<'f>,
+    pub arrays: Arrays,
     pub windows: Windows,
     /// The first binding that it uses.
     first: usize,
@@ -48,7 +46,7 @@ impl<'f> Finish<'f> {
 impl End<'_> {
     /// The bindings of inputs, of the kernel and of its end.
     fn inputs(&self) -> usize {
-        self.first + self.arrays.buffers.len()
+        self.first + self.arrays.places.len()
     }
 
     /// The binding after all of inputs and outputs.
@@ -80,7 +78,7 @@ impl Lowering<'_> {
         &mut self,
         finish: &Finish<'_>,
         dtype: DType,
-        buffer: Arc<GpuBuffer>,
+        place: Place,
         slices: usize,
     ) -> Result<(), Problem> {
         let whole = finish.program;
@@ -90,7 +88,7 @@ impl Lowering<'_> {
         };
         let layout = with_last(&Layout::contiguous(&whole.shape), last);
         let shape = layout.shape.clone();
-        let input = Input { buffer, dtype, layout, wide: false };
+        let input = Input { place, dtype, layout, wide: false };
         let products = whole.code.iter().enumerate().filter(|(_, code)| matches!(code, Instruction::Product(_)));
         let known: Vec<Known> = products.map(|(register, _)| Known { register, input: input.clone(), rest }).collect();
         let still: Vec<(usize, isize)> = last.iter().map(|&(size, _)| (size, 0)).collect();
@@ -98,7 +96,7 @@ impl Lowering<'_> {
         let (program, inputs) = part(whole, finish.inputs, &known, space, &whole.stores);
         match slices {
             1 => self.map(&program, &inputs, finish.outputs),
-            _ => self.rows(finish.step, &program, &inputs, finish.outputs),
+            _ => self.rows(&program, &inputs, finish.outputs),
         }
     }
 }

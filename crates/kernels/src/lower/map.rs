@@ -5,11 +5,10 @@ use super::code::Code;
 use super::map_text::{Load, Reach, Style, Text};
 use super::walk::Walk;
 use super::{Input, Launch, Lowering};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source};
 use std::ops::Range;
-use std::sync::Arc;
 use wgrad_plan::{Instruction, Program};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::Problem;
@@ -18,27 +17,23 @@ use wgrad_tensor::layout::Layout;
 /// Invocations of a workgroup.
 const THREADS: usize = 256;
 
-/// The buffers that inputs lie on, each once, and which of them is each input's.
-pub(super) struct Arrays<'i> {
-    pub buffers: Vec<&'i Arc<GpuBuffer>>,
+/// The places that inputs lie in, each once, and which of them is each input's.
+pub(super) struct Arrays {
+    pub places: Vec<Place>,
     pub of: Vec<usize>,
 }
 
-impl<'i> Arrays<'i> {
-    pub fn new(inputs: &'i [Input]) -> Self {
-        let mut arrays = Arrays { buffers: Vec::new(), of: Vec::with_capacity(inputs.len()) };
+impl Arrays {
+    pub fn new(inputs: &[Input]) -> Self {
+        let mut arrays = Arrays { places: Vec::new(), of: Vec::with_capacity(inputs.len()) };
         for input in inputs {
-            let known = arrays.buffers.iter().position(|buffer| Arc::ptr_eq(buffer, &input.buffer));
-            arrays.of.push(known.unwrap_or(arrays.buffers.len()));
+            let known = arrays.places.iter().position(|&place| place == input.place);
+            arrays.of.push(known.unwrap_or(arrays.places.len()));
             if known.is_none() {
-                arrays.buffers.push(&input.buffer);
+                arrays.places.push(input.place);
             }
         }
         arrays
-    }
-
-    pub fn raw(&self) -> impl Iterator<Item = &'i wgpu::Buffer> {
-        self.buffers.iter().map(|buffer| buffer.raw())
     }
 }
 
@@ -51,12 +46,7 @@ pub(super) struct Windows {
 }
 
 impl Lowering<'_> {
-    pub(super) fn map(
-        &mut self,
-        program: &Program,
-        inputs: &[Input],
-        outputs: &[Arc<GpuBuffer>],
-    ) -> Result<(), Problem> {
+    pub(super) fn map(&mut self, program: &Program, inputs: &[Input], outputs: &[Place]) -> Result<(), Problem> {
         let count = program.count();
         if count == 0 || outputs.is_empty() {
             return Ok(());
@@ -68,17 +58,17 @@ impl Lowering<'_> {
         let windows = Windows::new(&code, inputs, &arrays.of, None);
         let items = count.div_ceil(windows.style.elements());
 
-        let mut params = code.params(self.given)?;
+        let mut params = code.params();
         params.sizes(&[items, count]);
         windows.walk.params(&mut params);
+        let bound = 0..arrays.places.len();
         let launch = Launch {
             key: windows.key(Key::new("map"), &code),
-            inputs: arrays.raw().collect(),
-            outputs: outputs.iter().map(|buffer| buffer.raw()).collect(),
+            inputs: arrays.places,
+            outputs: outputs.to_vec(),
             params,
             groups: items.div_ceil(THREADS),
         };
-        let bound = 0..arrays.buffers.len();
         self.launch(launch, || {
             let text = windows.text(&code, bound).kernel(&stores)?;
             Ok(Source::own(code.label("map"), &text, &[("threads", THREADS as f64)]))

@@ -1,16 +1,15 @@
 //! Steps that move elements without looking at them: pad, cat and gather, for every dtype.
 
-use super::cast::{per_word, scalar_words};
+use super::cast::per_word;
 use super::walk::{Walk, decode};
 use super::{Input, Launch, Lowering};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
 use std::fmt::Write;
-use std::sync::Arc;
-use wgrad_plan::Step;
+use wgrad_plan::ScalarRange;
 use wgrad_shaders::fill;
-use wgrad_tensor::dtype::{DType, Scalar};
+use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::Meta;
@@ -22,9 +21,9 @@ impl Lowering<'_> {
     pub(super) fn pad(
         &mut self,
         before: &[usize],
-        value: Scalar,
+        scalars: &ScalarRange,
         input: &Input,
-        output: &Arc<GpuBuffer>,
+        output: Place,
         meta: &Meta,
     ) -> Result<(), Problem> {
         let inner = &input.layout.shape;
@@ -41,12 +40,12 @@ impl Lowering<'_> {
             }
         }
         let mut params = Params::of(&[count]);
-        params.words(&scalar_words(value, meta.dtype));
+        params.number(scalars.start, meta.dtype, 2);
         axes.iter().for_each(|axis| params.sizes(axis));
         let launch = Launch {
             key: Key::new("pad").number(axes.len()).number(meta.dtype.size()),
-            inputs: vec![input.buffer.raw()],
-            outputs: vec![output.raw()],
+            inputs: vec![input.place],
+            outputs: vec![output],
             params,
             groups: words(count, meta.dtype).div_ceil(THREADS),
         };
@@ -75,13 +74,7 @@ impl Lowering<'_> {
         })
     }
 
-    pub(super) fn cat(
-        &mut self,
-        axis: usize,
-        inputs: &[Input],
-        output: &Arc<GpuBuffer>,
-        meta: &Meta,
-    ) -> Result<(), Problem> {
+    pub(super) fn cat(&mut self, axis: usize, inputs: &[Input], output: Place, meta: &Meta) -> Result<(), Problem> {
         let inputs: Vec<&Input> = inputs.iter().filter(|input| input.layout.shape.count() > 0).collect();
         let at_once = (self.engine.limits.max_storage_buffers_per_shader_stage as usize - 1).min(31);
         if inputs.len() <= at_once {
@@ -92,20 +85,14 @@ impl Lowering<'_> {
         for chunk in inputs.chunks(at_once) {
             let size = chunk.iter().map(|input| input.layout.shape[axis]).sum();
             let meta = Meta::new(meta.shape.with(axis, size), meta.dtype);
-            let buffer = self.allocate(meta.bytes())?;
-            self.cat_once(axis, chunk, &buffer, &meta)?;
-            pieces.push(Input { buffer, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape), wide: false });
+            let place = self.scratch(meta.bytes());
+            self.cat_once(axis, chunk, place, &meta)?;
+            pieces.push(Input { place, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape), wide: false });
         }
         self.cat(axis, &pieces, output, meta)
     }
 
-    fn cat_once(
-        &mut self,
-        axis: usize,
-        inputs: &[&Input],
-        output: &Arc<GpuBuffer>,
-        meta: &Meta,
-    ) -> Result<(), Problem> {
+    fn cat_once(&mut self, axis: usize, inputs: &[&Input], output: Place, meta: &Meta) -> Result<(), Problem> {
         if inputs.is_empty() {
             return Ok(());
         }
@@ -115,8 +102,8 @@ impl Lowering<'_> {
         inputs.iter().for_each(|input| params.sizes(&[row(&input.layout.shape)]));
         let launch = Launch {
             key: Key::new("cat").number(inputs.len()).number(meta.dtype.size()),
-            inputs: inputs.iter().map(|input| input.buffer.raw()).collect(),
-            outputs: vec![output.raw()],
+            inputs: inputs.iter().map(|input| input.place).collect(),
+            outputs: vec![output],
             params,
             groups: words(count, meta.dtype).div_ceil(THREADS),
         };
@@ -147,11 +134,10 @@ impl Lowering<'_> {
 
     pub(super) fn gather(
         &mut self,
-        step: &Step,
         axis: usize,
         source: &Input,
         index: &Input,
-        output: &Arc<GpuBuffer>,
+        output: Place,
         meta: &Meta,
     ) -> Result<(), Problem> {
         let count = meta.shape.count();
@@ -165,15 +151,15 @@ impl Lowering<'_> {
         strides[axis] = 0;
         let start = Layout { shape: meta.shape.clone(), strides, offset: source.layout.offset };
         let walk = Walk::new(&[&index.layout, &start]);
-        let (status, slot) = self.check(step, size, index.dtype)?;
+        let check = self.check(size, index.dtype);
         let mut params = Params::of(&[count, size]);
         params.strides(&[stride]);
-        params.words(&[slot]);
+        params.slot(check);
         walk.params(&mut params);
         let launch = Launch {
             key: Key::new("gather").number(walk.sizes.len()).number(meta.dtype.size()),
-            inputs: vec![source.buffer.raw(), index.buffer.raw()],
-            outputs: vec![output.raw(), &status],
+            inputs: vec![source.place, index.place],
+            outputs: vec![output, Place::Status],
             params,
             groups: words(count, meta.dtype).div_ceil(THREADS),
         };

@@ -24,7 +24,7 @@ pub(super) struct Windows {
     /// Where each starts for a row.
     outer: Walk,
     /// How far along the row those go that move along it.
-    inner: Walk,
+    pub inner: Walk,
     /// The window of each load and each generated number.
     of: Vec<Option<usize>>,
     /// The number of each window that moves along the row, among those that do.
@@ -119,7 +119,7 @@ impl Text<'_> {
     fn interface(&self) -> String {
         let slots: String = self.picks().map(|at| format!("    slot{at}: u32,\n")).collect();
         let mut text = format!(
-            "struct Params {{\n{}    items: u32,\n    rows: u32,\n    length: u32,\n    slices: u32,\n{slots}{}{}}}\n\n",
+            "struct Params {{\n{}    items: u32,\n    rows: u32,\n    length: u32,\n    slices: u32,\n    lanes: u32,\n{slots}{}{}}}\n\n",
             self.code.fields(),
             self.windows.outer.fields("outer_"),
             self.windows.inner.fields("inner_")
@@ -156,7 +156,7 @@ impl Text<'_> {
 
     fn parts(&self) -> String {
         let mut names = Vec::new();
-        if self.shares.lanes > 1 {
+        if self.shares.shared {
             for group in (1..=self.levels.highest).flat_map(|level| self.groups(level)) {
                 names.extend(group.iter().enumerate().map(|(place, &at)| (self.code.dtypes[at], place)));
             }
@@ -202,7 +202,7 @@ impl Text<'_> {
     }
 
     fn work(&self) -> Result<String, Problem> {
-        let mut text = HEAD.to_owned() + if self.shares.lanes == 1 { ALONE } else { SHARED };
+        let mut text = HEAD.to_owned() + if self.shares.shared { SHARED } else { ALONE };
         let (outer, inner) = (&self.windows.outer, &self.windows.inner);
         text += &outer.decode("outer_");
         for window in 0..outer.windows.len() {
@@ -293,7 +293,7 @@ impl Text<'_> {
             text += &add("total", &|at, _| format!("block{at}"), "        ");
             text += "    }\n";
         }
-        if self.shares.lanes == 1 {
+        if !self.shares.shared {
             all.iter().for_each(|(at, _)| text += &format!("    let r{at} = total{at};\n"));
             return Ok(text);
         }
@@ -389,7 +389,8 @@ const ALONE: &str = "    let part = (length + params.slices - 1u) / params.slice
 ";
 
 /// The places of one that shares it.
-const SHARED: &str = "    let first = slice * lanes + lane;
+const SHARED: &str = "    let lanes = params.lanes;
+    let first = slice * lanes + lane;
     let end = length;
     let stride = lanes * params.slices;
 ";

@@ -7,10 +7,9 @@ use super::map::Arrays;
 use super::part::{Known, Space, part, with_last, without_last};
 use super::row_text::{Text, Windows};
 use super::{Input, Launch, Lowering, THREADS, TURNS};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::pipelines::{Key, Source};
-use std::sync::Arc;
-use wgrad_plan::{Instruction, Program, Step};
+use wgrad_plan::{Instruction, Program};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
@@ -25,7 +24,9 @@ const KEPT: usize = 8;
 /// How the work is shared out.
 #[derive(Clone, Copy)]
 pub(super) struct Shares {
-    /// Invocations that share a row or slice, a power of two.
+    /// Whether invocations share rows through workgroup memory; otherwise each has a row or slice for itself.
+    pub shared: bool,
+    /// Invocations that share a row or slice, a power of two. It follows the sizes, so kernels take it as a parameter.
     pub lanes: usize,
     /// Parts of a row; a second pass combines their results.
     pub slices: usize,
@@ -35,7 +36,7 @@ pub(super) struct Shares {
 
 impl Shares {
     pub fn threads(self) -> usize {
-        if self.lanes == 1 { THREADS } else { SHARING }
+        if self.shared { SHARING } else { THREADS }
     }
 }
 
@@ -50,13 +51,7 @@ enum Form {
 }
 
 impl Lowering<'_> {
-    pub(super) fn rows(
-        &mut self,
-        step: &Step,
-        program: &Program,
-        inputs: &[Input],
-        outputs: &[Arc<GpuBuffer>],
-    ) -> Result<(), Problem> {
+    pub(super) fn rows(&mut self, program: &Program, inputs: &[Input], outputs: &[Place]) -> Result<(), Problem> {
         let rows = program.rows();
         if rows == 0 || outputs.is_empty() {
             return Ok(());
@@ -73,46 +68,45 @@ impl Lowering<'_> {
             false => self.row_form(program, inputs, &levels),
         };
         if matches!(form, Form::Apart) {
-            return self.apart(step, program, inputs, outputs, &levels);
+            return self.apart(program, inputs, outputs, &levels);
         }
         // Narrow results get a word each at first.
         let mut targets = outputs.to_vec();
         for (target, &store) in targets.iter_mut().zip(&program.stores).filter(|(_, store)| narrow(**store)) {
-            *target = self.wide(rows, dtypes[store])?.buffer;
+            *target = self.wide(rows, dtypes[store]).place;
         }
-        self.row_kernels(step, program, inputs, &targets, &levels, form)?;
+        self.row_kernels(program, inputs, &targets, &levels, form)?;
         for ((output, target), &store) in outputs.iter().zip(targets).zip(&program.stores) {
             if narrow(store) {
                 let (shape, dtype) = (Shape::from([rows]), dtypes[store]);
-                let input = Input { buffer: target, dtype, layout: Layout::contiguous(&shape), wide: true };
+                let input = Input { place: target, dtype, layout: Layout::contiguous(&shape), wide: true };
                 let code = vec![Instruction::Load(0, dtype)];
                 let copy = Program { shape, row_axes: 0, code, stores: vec![0] };
-                self.map(&copy, &[input], std::slice::from_ref(output))?;
+                self.map(&copy, &[input], &[*output])?;
             }
         }
         Ok(())
     }
 
-    /// A buffer for one word, or two, of each of `count` elements, seen as a row of them.
-    fn wide(&self, count: usize, dtype: DType) -> Result<Input, Problem> {
-        let buffer = self.allocate(count * dtype.size().max(4))?;
-        Ok(Input { buffer, dtype, layout: Layout::contiguous(&Shape::from([count])), wide: per_word(dtype) > 1 })
+    /// Memory for one word, or two, of each of `count` elements, seen as a row of them.
+    fn wide(&mut self, count: usize, dtype: DType) -> Input {
+        let place = self.scratch(count * dtype.size().max(4));
+        Input { place, dtype, layout: Layout::contiguous(&Shape::from([count])), wide: per_word(dtype) > 1 }
     }
 
     fn row_kernels(
         &mut self,
-        step: &Step,
         program: &Program,
         inputs: &[Input],
-        outputs: &[Arc<GpuBuffer>],
+        outputs: &[Place],
         levels: &Levels,
         form: Form,
     ) -> Result<(), Problem> {
         match form {
             _ if outputs.is_empty() => Ok(()),
-            Form::Whole(shares) => self.row_kernel(step, program, inputs, outputs, levels, shares),
-            Form::Sliced(shares) => self.sliced(step, program, inputs, outputs, levels, shares),
-            Form::Apart => self.apart(step, program, inputs, outputs, levels),
+            Form::Whole(shares) => self.row_kernel(program, inputs, outputs, levels, shares),
+            Form::Sliced(shares) => self.sliced(program, inputs, outputs, levels, shares),
+            Form::Apart => self.apart(program, inputs, outputs, levels),
         }
     }
 
@@ -122,27 +116,29 @@ impl Lowering<'_> {
         let picks = has_picks(program);
         let across = runs_across(inputs, program.row_axes);
         let along = (length / 4).next_power_of_two().clamp(8, SHARING);
+        // A single row is shared at any length: it may be a batch.
+        let long = length > 8 || rows == 1;
         if full == 0 && levels.highest == 1 && !picks {
             // Slices that bring the invocations up to `wanted`, each of `least` elements or more.
             let slices = |wanted: usize, least: usize, lanes: usize| {
                 wanted.div_ceil(rows).min(length / least).max(length.div_ceil(lanes * TURNS)).max(1)
             };
-            let (lanes, slices) = match (self.engine.software, across || length <= 8) {
+            let shared = !self.engine.software && !across && long;
+            let (lanes, slices) = match (self.engine.software, shared) {
                 (true, _) => (1, slices(256, 256, 1)),
-                (_, true) => (1, slices(16_384, 64, 1)),
+                (_, false) => (1, slices(16_384, 64, 1)),
                 _ => (along, slices(1024, 4096, along)),
             };
-            let shares = Shares { lanes, slices, across };
+            let shares = Shares { shared, lanes, slices, across };
             return if slices == 1 { Form::Whole(shares) } else { Form::Sliced(shares) };
         }
         let loops = levels.highest + full;
+        let shared = !self.engine.software && loops > 0 && (across || long);
         let fewest = (length * loops).div_ceil(TURNS).next_power_of_two();
-        let lanes = match (self.engine.software, across) {
-            (true, _) => 1,
-            _ if loops == 0 => 1,
+        let lanes = match (shared, across) {
+            (false, _) => 1,
             // As many as it takes to keep a device busy.
             (_, true) => (16_384 / rows).clamp(1, 32).min(length / 8).max(1).next_power_of_two(),
-            _ if length <= 8 => 1,
             _ => along,
         };
         let few = if self.engine.software { rows < 16 && length > 8192 } else { rows < 64 && length > 16_384 };
@@ -150,16 +146,15 @@ impl Lowering<'_> {
         if loops > 0 && (few || fewest > most) {
             return Form::Apart;
         }
-        Form::Whole(Shares { lanes: lanes.max(fewest), slices: 1, across })
+        Form::Whole(Shares { shared, lanes: lanes.max(fewest), slices: 1, across })
     }
 
     /// Reduces slices of rows, and then the slices' results.
     fn sliced(
         &mut self,
-        step: &Step,
         program: &Program,
         inputs: &[Input],
-        outputs: &[Arc<GpuBuffer>],
+        outputs: &[Place],
         levels: &Levels,
         shares: Shares,
     ) -> Result<(), Problem> {
@@ -169,7 +164,7 @@ impl Lowering<'_> {
         let reductions: Vec<usize> = levels.reductions(program, 1).collect();
         let mut partial = Vec::with_capacity(reductions.len());
         for &register in &reductions {
-            let input = self.wide(rows * slices, dtypes[register])?;
+            let input = self.wide(rows * slices, dtypes[register]);
             let (each, apart) = if shares.across { (1, rows) } else { (slices, 1) };
             let mut layout = Layout::contiguous(&outer);
             layout.strides.iter_mut().for_each(|stride| *stride *= each as isize);
@@ -182,9 +177,9 @@ impl Lowering<'_> {
             let same = |layout: &Layout| layout.clone();
             let space = Space { shape: program.shape.clone(), row_axes: program.row_axes, window: &same };
             let (first, first_inputs) = part(program, inputs, &[], space, registers);
-            let targets: Vec<_> = targets.iter().map(|target| target.buffer.clone()).collect();
+            let targets: Vec<_> = targets.iter().map(|target| target.place).collect();
             let levels = Levels::new(&first, &first_inputs);
-            self.row_kernel(step, &first, &first_inputs, &targets, &levels, shares)?;
+            self.row_kernel(&first, &first_inputs, &targets, &levels, shares)?;
         }
         let known: Vec<Known> = reductions
             .iter()
@@ -200,16 +195,15 @@ impl Lowering<'_> {
         let (rest, rest_inputs) = part(program, inputs, &known, space, &program.stores);
         let levels = Levels::new(&rest, &rest_inputs);
         let form = self.row_form(&rest, &rest_inputs, &levels);
-        self.row_kernels(step, &rest, &rest_inputs, outputs, &levels, form)
+        self.row_kernels(&rest, &rest_inputs, outputs, &levels, form)
     }
 
     /// Computes what combines elements of a row first, level by level, and then what is stored.
     fn apart(
         &mut self,
-        step: &Step,
         program: &Program,
         inputs: &[Input],
-        outputs: &[Arc<GpuBuffer>],
+        outputs: &[Place],
         levels: &Levels,
     ) -> Result<(), Problem> {
         let (rows, dtypes) = (program.rows(), program.dtypes());
@@ -219,13 +213,13 @@ impl Lowering<'_> {
         let mut known: Vec<Known> = Vec::new();
         for level in 0..=levels.highest {
             for registers in [levels.reductions(program, level).collect(), levels.picks(program, level)] {
-                let targets = registers.iter().map(|&at| self.wide(rows, dtypes[at])).collect::<Result<Vec<_>, _>>()?;
+                let targets: Vec<Input> = registers.iter().map(|&at| self.wide(rows, dtypes[at])).collect();
                 let space = Space { shape: program.shape.clone(), row_axes: program.row_axes, window: &same };
                 let (one, one_inputs) = part(program, inputs, &known, space, &registers);
-                let buffers: Vec<_> = targets.iter().map(|target| target.buffer.clone()).collect();
+                let buffers: Vec<_> = targets.iter().map(|target| target.place).collect();
                 let one_levels = Levels::new(&one, &one_inputs);
                 let form = self.row_form(&one, &one_inputs, &one_levels);
-                self.row_kernels(step, &one, &one_inputs, &buffers, &one_levels, form)?;
+                self.row_kernels(&one, &one_inputs, &buffers, &one_levels, form)?;
                 known.extend(registers.into_iter().zip(targets).map(|(register, target)| {
                     let layout = with_last(&Layout::contiguous(&outer), &last);
                     Known { register, input: Input { layout, ..target }, rest: None }
@@ -235,7 +229,7 @@ impl Lowering<'_> {
         let (mut full, mut single) = (Vec::new(), Vec::new());
         for (&store, output) in program.stores.iter().zip(outputs) {
             let list = if levels.per_row[store] { &mut single } else { &mut full };
-            list.push((store, output.clone()));
+            list.push((store, *output));
         }
         let row = |layout: &Layout| without_last(layout, program.row_axes);
         for (stores, shape, window) in [
@@ -265,10 +259,9 @@ impl Lowering<'_> {
 
     fn row_kernel(
         &mut self,
-        step: &Step,
         program: &Program,
         inputs: &[Input],
-        outputs: &[Arc<GpuBuffer>],
+        outputs: &[Place],
         levels: &Levels,
         shares: Shares,
     ) -> Result<(), Problem> {
@@ -282,29 +275,34 @@ impl Lowering<'_> {
         let arrays = Arrays::new(inputs);
         let windows = Windows::new(program, inputs, levels);
         let items = program.rows() * shares.slices;
-        let mut params = code.params(self.given)?;
-        params.sizes(&[items, program.rows(), program.row_length(), shares.slices]);
-        let mut status = None;
+        let mut params = code.params();
+        params.sizes(&[items, program.rows(), program.row_length(), shares.slices, shares.lanes]);
+        let mut outputs = outputs.to_vec();
         for instruction in &program.code {
             if let Instruction::Pick([_, index]) = *instruction {
-                let (buffer, slot) = self.check(step, program.row_length(), code.dtypes[index])?;
-                params.words(&[slot]);
-                status = Some(buffer);
+                params.slot(self.check(program.row_length(), code.dtypes[index]));
             }
         }
+        outputs.extend(has_picks(program).then_some(Place::Status));
         windows.params(&mut params);
-        // Loops over a short part of a row leave to the next what that would compute again.
+        // Loops over a short part of a row leave to the next what that would compute again. Rows that reach over several
+        // axes, or across others, may be as long as a batch: they keep nothing, so that their kernel fits every length.
         let turns = program.row_length().div_ceil(shares.lanes).next_power_of_two();
         let loops = levels.highest + usize::from(levels.full_stores(program).next().is_some());
-        let turns = if loops > 1 && turns <= KEPT { turns } else { 0 };
-        let key = code.key(Key::new("row")).number(turns).number(shares.lanes).number(usize::from(shares.across));
+        let keeps = loops > 1 && turns <= KEPT && !shares.across && windows.inner.sizes.len() <= 1;
+        let turns = if keeps { turns } else { 0 };
+        let key = code
+            .key(Key::new("row"))
+            .number(turns)
+            .number(usize::from(shares.shared))
+            .number(usize::from(shares.across));
         let key = arrays.of.iter().zip(inputs).fold(key, |key, (&array, input)| {
             key.number(array).number(input.dtype as usize).number(usize::from(input.wide))
         });
         let launch = Launch {
             key: windows.key(key),
-            inputs: arrays.raw().collect(),
-            outputs: outputs.iter().map(|buffer| buffer.raw()).chain(&status).collect(),
+            inputs: arrays.places,
+            outputs,
             params,
             groups: items.div_ceil(shares.threads() / shares.lanes),
         };
@@ -312,7 +310,7 @@ impl Lowering<'_> {
             let text = Text { code: &code, levels, windows: &windows, inputs, arrays: &arrays.of, shares, turns };
             let overrides = [
                 ("threads", shares.threads() as f64),
-                ("lanes", shares.lanes as f64),
+                ("shares_rows", f64::from(u8::from(shares.shared))),
                 ("across", f64::from(u8::from(shares.across))),
             ];
             Ok(Source::own(code.label("row"), &text.kernel()?, &overrides))

@@ -2,11 +2,9 @@
 
 use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
-use crate::memory::GpuBuffer;
+use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
-use std::sync::Arc;
-use wgrad_plan::Step;
 use wgrad_shaders::fill;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::op::{Meta, Windows};
@@ -15,10 +13,9 @@ impl Lowering<'_> {
     /// Inputs: base, index, source.
     pub(super) fn scatter_add(
         &mut self,
-        step: &Step,
         axis: usize,
         [base, index, source]: [&Input; 3],
-        output: &Arc<GpuBuffer>,
+        output: Place,
         meta: &Meta,
     ) -> Result<(), Problem> {
         let number = self.number(meta.dtype)?;
@@ -42,7 +39,7 @@ impl Lowering<'_> {
         let wanted = if self.engine.software { 64 } else { 8192 };
         let part = size.div_ceil((wanted / places).clamp(1, size)).min(TURNS / 2);
         let items = places * size.div_ceil(part);
-        let (status, slot) = self.check(step, size, index.dtype)?;
+        let check = self.check(size, index.dtype);
         let length = indices[axis];
         // Long axes are walked in several passes, one after the other; the first one also copies the base.
         for start in (0..length.max(1)).step_by(TURNS / 2) {
@@ -50,7 +47,7 @@ impl Lowering<'_> {
             params.strides(&[shape.strides()[axis]]);
             params.sizes(&[part, start, length.min(start + TURNS / 2)]);
             params.strides(&[indices.strides()[axis]]);
-            params.words(&[slot]);
+            params.slot(check);
             walk.params(&mut params);
             params.sizes(&limits);
             let first = start == 0;
@@ -59,8 +56,8 @@ impl Lowering<'_> {
                     .number(walk.sizes.len())
                     .number(meta.dtype as usize)
                     .number(usize::from(first)),
-                inputs: vec![base.buffer.raw(), index.buffer.raw(), source.buffer.raw()],
-                outputs: vec![output.raw(), &status],
+                inputs: vec![base.place, index.place, source.place],
+                outputs: vec![output, Place::Status],
                 params,
                 groups: items.div_ceil(THREADS),
             };
@@ -74,13 +71,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    pub(super) fn fold(
-        &mut self,
-        windows: &Windows,
-        input: &Input,
-        output: &Arc<GpuBuffer>,
-        meta: &Meta,
-    ) -> Result<(), Problem> {
+    pub(super) fn fold(&mut self, windows: &Windows, input: &Input, output: Place, meta: &Meta) -> Result<(), Problem> {
         let number = self.number(meta.dtype)?;
         let axis = windows.axis;
         if axis >= meta.shape.len() || input.layout.shape.len() != meta.shape.len() + 1 || windows.step == 0 {
@@ -98,8 +89,8 @@ impl Lowering<'_> {
         ]);
         let launch = Launch {
             key: Key::new("fold").number(meta.dtype as usize),
-            inputs: vec![input.buffer.raw()],
-            outputs: vec![output.raw()],
+            inputs: vec![input.place],
+            outputs: vec![output],
             params,
             groups: items.div_ceil(THREADS),
         };

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::Location;
 use std::sync::OnceLock;
 use wgrad_kernels::{Choice, Gpu, Tuning, adapters};
-use wgrad_plan::{Backend, Given, Instruction, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Work};
+use wgrad_plan::{Backend, Given, Instruction, Kept, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Work};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::{Problem, Result};
@@ -156,6 +156,7 @@ impl Build {
     }
     #[track_caller]
     pub fn step(&mut self, work: Work, operands: Vec<Operand>, results: Vec<ValueId>) {
+        self.plan.kept = Kept::default();
         self.plan.outputs.extend(&results);
         self.plan.steps.push(Step {
             work,

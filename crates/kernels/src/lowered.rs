@@ -1,0 +1,84 @@
+//! Plans as kernels over places, which their next run finds again.
+
+use crate::device::Engine;
+use crate::lower::Lowering;
+use crate::params::Params;
+use crate::pipelines::Pipeline;
+use std::sync::{Arc, Weak};
+use wgrad_plan::{Given, Plan, Step, ValueId, Work};
+use wgrad_tensor::dtype::{DType, Scalar};
+use wgrad_tensor::error::{Problem, Result};
+use wgrad_tensor::op::Compute;
+
+/// What a kernel reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A value of the plan.
+    Value(ValueId),
+    /// What only this step needs: a number in [`Lowered::scratch`].
+    Scratch(usize),
+    /// The run's status words.
+    Status,
+}
+
+/// One kernel of a step.
+pub(crate) struct Kernel {
+    pub pipeline: Arc<Pipeline>,
+    /// Inputs, then outputs.
+    pub places: Vec<Place>,
+    pub params: Params,
+    pub grid: [u32; 3],
+}
+
+/// A step as kernels.
+#[derive(Default)]
+pub(crate) struct Lowered {
+    pub kernels: Vec<Kernel>,
+    /// The bytes of each piece of memory that only this step needs.
+    pub scratch: Vec<usize>,
+    /// For each check of indices: the size that they are within, and their dtype.
+    pub checks: Vec<(usize, DType)>,
+    /// Where the run's numbers put the windows. Other places may take other kernels.
+    starts: Vec<Scalar>,
+}
+
+/// A whole plan. It belongs to one device.
+pub(crate) struct LoweredPlan {
+    engine: Weak<Engine>,
+    pub steps: Vec<Lowered>,
+}
+
+impl LoweredPlan {
+    /// The plan's kernels: those that its last run left, where they still fit.
+    pub fn new(engine: &Arc<Engine>, plan: &Plan, given: &Given<'_>) -> Result<LoweredPlan> {
+        let left = plan.kept.take::<LoweredPlan>();
+        let left = left.filter(|left| std::ptr::eq(left.engine.as_ptr(), Arc::as_ptr(engine)));
+        let mut left = left.map(|left| left.steps).unwrap_or_default().into_iter();
+        let mut steps = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            let found = left.next().filter(|lowered| lowered.fits(step, given)).map(Ok);
+            let lowered = found.unwrap_or_else(|| Lowered::new(engine, plan, given, step));
+            steps.push(lowered.map_err(|problem| (given.origin)(step).error(problem))?);
+        }
+        Ok(LoweredPlan { engine: Arc::downgrade(engine), steps })
+    }
+}
+
+impl Lowered {
+    fn new(engine: &Engine, plan: &Plan, given: &Given<'_>, step: &Step) -> Result<Lowered, Problem> {
+        let lowered = Lowering::new(engine, plan, given).step(step)?;
+        Ok(Lowered { starts: starts(step, given).collect(), ..lowered })
+    }
+
+    /// Whether a run with these numbers may use it. An op from outside is asked for its kernel each time.
+    fn fits(&self, step: &Step, given: &Given<'_>) -> bool {
+        let is_foreign = matches!(&step.work, Work::Op { op, .. } if matches!(op.compute(), Compute::Custom(_)));
+        !is_foreign && self.starts.iter().copied().eq(starts(step, given))
+    }
+}
+
+/// The numbers of a run that put a step's windows where they are.
+fn starts<'a>(step: &'a Step, given: &'a Given<'_>) -> impl Iterator<Item = Scalar> + 'a {
+    let starts = step.operands.iter().flat_map(|operand| &operand.starts);
+    starts.filter_map(|(scalar, _)| given.scalars.get(*scalar).copied())
+}
