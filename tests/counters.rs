@@ -74,6 +74,7 @@ fn since(before: Stats, after: Stats) -> Stats {
         plans: after.plans - before.plans,
         evaluations: after.evaluations - before.evaluations,
         kernels: after.kernels - before.kernels,
+        barriers: after.barriers - before.barriers,
         pipelines: after.pipelines - before.pipelines,
         submits: after.submits - before.submits,
         uploads: after.uploads - before.uploads,
@@ -118,6 +119,27 @@ fn a_loss_that_is_asked_for_is_one_read_and_nothing_else() -> wgrad::Result<()> 
         assert_eq!((cost.reads, cost.evaluations, cost.kernels, cost.allocations), (1, 0, 0, 0), "{device}: {cost:?}");
     }
     Ok(())
+}
+
+#[test]
+fn barriers_are_counted_and_all_devices_are_counted_together() -> wgrad::Result<()> {
+    for device in &devices() {
+        let [a, b] = [(); 2].map(|()| Tensor::uniform([20, 20], -1.0, 1.0, DType::F32, device));
+        wgrad::eval_all([&a, &b])?;
+        let of = |results: &[&Tensor]| {
+            let (before, all_before) = (device.stats(), wgrad::stats());
+            wgrad::eval_all(results.iter().copied())?;
+            let cost = since(before, device.stats());
+            assert!(wgrad::stats().kernels >= all_before.kernels + cost.kernels, "on {device}");
+            Ok((cost.kernels, cost.barriers))
+        };
+        let apart = of(&[&a.matmul(&b), &b.matmul(&a)])?;
+        let in_turn = of(&[&a.matmul(&b).matmul(&a).matmul(&b)])?;
+        let (m, n) = (a.matmul(&b), b.matmul(&a));
+        let both = of(&[&m.matmul(&a), &n.matmul(&b)])?;
+        assert_eq!([apart, in_turn, both], [(2, 0), (3, 2), (4, 1)], "kernels and barriers on {device}");
+    }
+    Ok::<(), wgrad::Error>(())
 }
 
 /// Batches of less than 32 examples, the largest first.

@@ -40,6 +40,19 @@ impl Plan {
     pub fn capacity(&self, value: ValueId) -> usize {
         self.capacities.get(value).copied().unwrap_or(0)
     }
+
+    /// Points at which a step needs what was written since the last such point.
+    pub fn barriers(&self) -> usize {
+        let mut written_at = vec![0; self.values.len()];
+        let mut barriers = 0;
+        for step in &self.steps {
+            if step.operands.iter().any(|operand| written_at[operand.value] == barriers + 1) {
+                barriers += 1;
+            }
+            step.results.iter().for_each(|&value| written_at[value] = barriers + 1);
+        }
+        barriers
+    }
 }
 
 /// What a run of a plan starts from, besides its inputs.

@@ -31,6 +31,7 @@ pub struct Planned<B> {
     /// Plans made, and plans carried out.
     plans: AtomicU64,
     evaluations: AtomicU64,
+    barriers: AtomicU64,
 }
 
 impl<B: Backend> Planned<B> {
@@ -52,6 +53,7 @@ impl<B: Backend> Planned<B> {
             prints_plans: set("WGRAD_PLANS"),
             plans: AtomicU64::new(0),
             evaluations: AtomicU64::new(0),
+            barriers: AtomicU64::new(0),
         }
     }
 
@@ -125,6 +127,7 @@ impl<B: Backend> Runtime for Planned<B> {
             }
             plan
         });
+        self.barriers.fetch_add(plan.barriers() as u64, Relaxed);
         let origin = |step: &Step| origin_of(step, &collected);
         let watch = |step: &Step, time: Duration| self.note(&plan, step, time, &collected);
         let watched = self.profile().is_some();
@@ -166,7 +169,12 @@ impl<B: Backend> Runtime for Planned<B> {
     }
 
     fn stats(&self) -> Stats {
-        Stats { plans: self.plans.load(Relaxed), evaluations: self.evaluations.load(Relaxed), ..self.backend.stats() }
+        Stats {
+            plans: self.plans.load(Relaxed),
+            evaluations: self.evaluations.load(Relaxed),
+            barriers: self.barriers.load(Relaxed),
+            ..self.backend.stats()
+        }
     }
 
     fn release_free_memory(&self) {

@@ -52,6 +52,8 @@ pub struct Stats {
     pub evaluations: u64,
     /// Kernels started.
     pub kernels: u64,
+    /// Points at which a kernel needs what one before it in the same evaluation wrote, so that all before it must be done.
+    pub barriers: u64,
     /// Pipelines compiled.
     pub pipelines: u64,
     /// Command buffers handed to a GPU.
@@ -73,6 +75,46 @@ pub struct Stats {
     /// The most bytes that were in use at once, since the last [`Device::reset_peak_memory`].
     pub peak_bytes: u64,
 }
+
+impl Stats {
+    /// Both together. The peaks are added as well: they need not have been at the same time.
+    #[must_use]
+    pub fn and(self, other: Stats) -> Stats {
+        Stats {
+            plans: self.plans + other.plans,
+            evaluations: self.evaluations + other.evaluations,
+            kernels: self.kernels + other.kernels,
+            barriers: self.barriers + other.barriers,
+            pipelines: self.pipelines + other.pipelines,
+            submits: self.submits + other.submits,
+            uploads: self.uploads + other.uploads,
+            parameter_blocks: self.parameter_blocks + other.parameter_blocks,
+            reads: self.reads + other.reads,
+            allocations: self.allocations + other.allocations,
+            buffers: self.buffers + other.buffers,
+            bytes: self.bytes + other.bytes,
+            free_bytes: self.free_bytes + other.free_bytes,
+            peak_bytes: self.peak_bytes + other.peak_bytes,
+        }
+    }
+}
+
+/// What all devices together have done that are still held, by a tensor or by the program, and the memory that they hold.
+/// [`Device::stats`] tells of one.
+///
+/// ```
+/// # use wgrad_tensor::device::stats;
+/// let before = stats();
+/// // A training step.
+/// assert_eq!(stats().pipelines, before.pipelines, "the step compiled something");
+/// ```
+pub fn stats() -> Stats {
+    let open: Vec<Arc<Shared>> = lock(&OPEN).iter().filter_map(Weak::upgrade).collect();
+    open.iter().map(|device| device.runtime.stats()).fold(Stats::default(), Stats::and)
+}
+
+/// Every device that may still be held.
+static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// What computes: everything that a [`Device`] asks of it.
 pub trait Runtime: Send + Sync + fmt::Debug {
@@ -140,11 +182,15 @@ struct RandomState {
 impl Device {
     /// A device over a runtime.
     pub fn new(runtime: impl Runtime + 'static) -> Self {
-        Device(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             runtime: Box::new(runtime),
             pending: Mutex::new(Pending::default()),
             random: Mutex::new(RandomState { seed: fresh_seed(), next_stream: 0 }),
-        }))
+        });
+        let mut open = lock(&OPEN);
+        open.retain(|device| device.strong_count() > 0);
+        open.push(Arc::downgrade(&shared));
+        Device(shared)
     }
 
     /// What the device says of itself.

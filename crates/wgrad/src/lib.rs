@@ -23,6 +23,7 @@ mod profile;
 pub use memory::MemoryReport;
 pub use profile::profile;
 pub use wgrad_plan::Profile;
+pub use wgrad_tensor::device::stats;
 
 pub use wgrad_autograd as autograd;
 pub use wgrad_data as data;
