@@ -65,27 +65,6 @@ pub struct Part<'r> {
     pub per_row: Vec<&'r mut [u8]>,
 }
 
-/// How tiles of whole rows go through a program.
-struct Whole {
-    /// The registers to compute, in order.
-    steps: Vec<usize>,
-    placement: Placement,
-    ahead: Ahead,
-}
-
-impl Whole {
-    fn new(rows: &Rows<'_>) -> Self {
-        let compiled = &rows.compiled;
-        let stages = compiled.stages.iter();
-        let mut steps: Vec<usize> = stages.flat_map(|stage| stage.full.iter().chain(&stage.rows).copied()).collect();
-        let outs: Vec<usize> = rows.full.iter().map(|&out| compiled.stores[out]).collect();
-        let placement = Placement::new(&compiled.registers, &steps, &outs);
-        steps.retain(|&i| compiled.registers[i].per_row || compiled.registers[i].source.is_computed());
-        let ahead = Ahead::new(rows, steps.len());
-        Whole { steps, placement, ahead }
-    }
-}
-
 impl Rows<'_> {
     fn run(&self, results: &mut [&mut [u8]]) -> Result<(), Problem> {
         let Tiling { rows, length, group, .. } = self.tiling;
@@ -103,8 +82,14 @@ impl Rows<'_> {
         });
         let parts: Vec<Part<'_>> = parts.collect();
         if whole {
-            let whole = Whole::new(self);
-            return threads::try_for_each(parts, |part| self.at_once(&whole, part));
+            let sizes = self.sizes(&self.full);
+            let order: Vec<usize> =
+                self.compiled.stages.iter().flat_map(|stage| stage.full.iter().chain(&stage.rows).copied()).collect();
+            let outs: Vec<usize> = self.full.iter().map(|&out| self.compiled.stores[out]).collect();
+            let placement = Placement::new(&self.compiled.registers, &order, &outs);
+            let tile = self.tiling.longest();
+            let ahead = Ahead::new(&self.compiled, &sizes, &order, rows.saturating_mul(length), tile);
+            return threads::try_for_each(parts, |part| self.at_once(&placement, ahead.as_ref(), part));
         }
         let phases: Vec<Phase> = (0..self.compiled.stages.len()).map(|stage| Phase::new(self, stage)).collect();
         threads::try_for_each(parts, |part| self.in_phases(&phases, part))
@@ -128,8 +113,8 @@ impl Rows<'_> {
     }
 
     /// Rows tile by tile, each through all stages.
-    fn at_once(&self, whole: &Whole, mut part: Part<'_>) -> Result<(), Problem> {
-        let (compiled, tiling, placement) = (&self.compiled, &self.tiling, &whole.placement);
+    fn at_once(&self, placement: &Placement, ahead: Option<&Ahead>, mut part: Part<'_>) -> Result<(), Problem> {
+        let (compiled, tiling) = (&self.compiled, &self.tiling);
         let (mut row_memory, row_bytes) = self.row_memory()?;
         let mut rows: Vec<&mut [u8]> = row_memory.chunks_mut(row_bytes).collect();
         let (mut memory, bytes) = self.memory(placement)?;
@@ -145,18 +130,26 @@ impl Rows<'_> {
             let tile = Tile { before: (Some(&before), tile.places.start), ..tile };
             placement.aim(&mut cells, take_front(&mut part.full, &sizes, tile.places.len()));
             compiled.rows(&compiled.first, &tile, placement, &cells, &mut rows)?;
-            let next = tiling.tile(tile.rows.end..(tile.rows.end + tiling.group).min(part.rows.end), 0..tiling.length);
-            let mut ahead = whole.ahead.of(self, &next, &part.full);
-            for &i in &whole.steps {
-                if let Some(bytes) = ahead.next() {
-                    prefetch(bytes);
+            let next = tile.rows.end..(tile.rows.end + tiling.group).min(part.rows.end);
+            let next = tiling.tile(next, 0..tiling.length).places;
+            match ahead {
+                None => {
+                    for stage in &compiled.stages {
+                        compiled.full(&stage.full, &tile, placement, &mut cells, &rows)?;
+                        compiled.rows(&stage.rows, &tile, placement, &cells, &mut rows)?;
+                    }
                 }
-                match compiled.registers[i].per_row {
-                    true => compiled.rows(&[i], &tile, placement, &cells, &mut rows)?,
-                    false => compiled.full(&[i], &tile, placement, &mut cells, &rows)?,
+                Some(ahead) => {
+                    let mut shares = ahead.of(compiled, &next, &part.full, &sizes);
+                    for &i in &ahead.steps {
+                        prefetch(shares.next().unwrap_or_default());
+                        match compiled.registers[i].per_row {
+                            true => compiled.rows(&[i], &tile, placement, &cells, &mut rows)?,
+                            false => compiled.full(&[i], &tile, placement, &mut cells, &rows)?,
+                        }
+                    }
                 }
             }
-            drop(ahead);
             compiled.copy(&tile, placement, &mut cells, &rows);
             self.store(&rows, take_front(&mut part.per_row, &row_sizes, tile.rows.len()));
         }
