@@ -1,12 +1,13 @@
 //! Elementwise programs: block by block through the whole program.
 
+use super::ahead::Ahead;
 use super::before::Before;
 use super::blocks::Blocks;
 use super::compile::{Compiled, Side};
 use super::place::Placement;
 use super::take_front;
 use super::tile::Tile;
-use crate::buffer::Pool;
+use crate::buffer::{Pool, prefetch};
 use crate::step::Inputs;
 use crate::threads::{self, TASK};
 use std::ops::Range;
@@ -21,6 +22,7 @@ pub struct Map<'a> {
     blocks: Blocks,
     order: Vec<usize>,
     placement: Placement,
+    ahead: Option<Ahead>,
 }
 
 impl<'a> Map<'a> {
@@ -35,12 +37,13 @@ impl<'a> Map<'a> {
         let compiled = Compiled::new(program, inputs, Side::Along, blocks.cut(step))?;
         let order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
         let placement = Placement::new(&compiled.registers, &order, &compiled.stores);
-        Ok(Map { compiled, blocks, order, placement })
+        let ahead = Ahead::new(&compiled, &sizes(&compiled), &order, program.count(), blocks.longest());
+        Ok(Map { compiled, blocks, order, placement, ahead })
     }
 
     /// The size of each result's elements.
     pub fn sizes(&self) -> Vec<usize> {
-        self.compiled.stores.iter().map(|&store| self.compiled.registers[store].dtype.size()).collect()
+        sizes(&self.compiled)
     }
 
     /// Runs the program over a range; `product` is what the op before it gives there, `outs` its part of each result.
@@ -76,14 +79,29 @@ impl<'a> Map<'a> {
         let mut cells = placement.cells(&mut scratch, bytes, sizes.len());
         compiled.fill_once(placement, self.blocks.longest(), &mut cells);
         let mut before = Before::new(compiled, self.blocks.longest(), pool)?;
-        for places in self.blocks.within(range) {
+        let mut blocks = self.blocks.within(range).peekable();
+        while let Some(places) = blocks.next() {
             before.keep(|result| Some(&outs[result][..places.len() * sizes[result]]));
             placement.aim(&mut cells, take_front(&mut outs, &sizes, places.len()));
             let before = (Some(&before), places.start);
             let tile = Tile { places, rows: 0..0, side: Side::Along, product, before };
-            compiled.full(&self.order, &tile, placement, &mut cells, &[])?;
+            let next = blocks.peek().cloned().unwrap_or_default();
+            match &self.ahead {
+                None => compiled.full(&self.order, &tile, placement, &mut cells, &[])?,
+                Some(ahead) => {
+                    let mut shares = ahead.of(compiled, &next, &outs, &sizes);
+                    for &i in &ahead.steps {
+                        prefetch(shares.next().unwrap_or_default());
+                        compiled.full(&[i], &tile, placement, &mut cells, &[])?;
+                    }
+                }
+            }
             compiled.copy(&tile, placement, &mut cells, &[]);
         }
         Ok(())
     }
+}
+
+fn sizes(compiled: &Compiled<'_>) -> Vec<usize> {
+    compiled.stores.iter().map(|&store| compiled.registers[store].dtype.size()).collect()
 }

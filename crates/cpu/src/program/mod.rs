@@ -1,6 +1,7 @@
 //! Programs: elementwise work and reductions over rows, tile by tile through all instructions while the tile is in the
 //! nearest cache.
 
+mod ahead;
 mod before;
 mod blocks;
 mod cast;

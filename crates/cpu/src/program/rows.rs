@@ -1,6 +1,7 @@
 //! Programs with rows: rows that fit the caches go through all instructions at once; longer ones are walked once for
 //! each stage, piece by piece.
 
+use super::ahead::Ahead;
 use super::before::Before;
 use super::compile::Compiled;
 use super::phases::Phase;
@@ -8,7 +9,7 @@ use super::place::Placement;
 use super::take_front;
 use super::tile::Tile;
 use super::tiling::Tiling;
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Buffer, Pool, prefetch};
 use crate::reduce::Reduce;
 use crate::step::Inputs;
 use crate::threads::{self, TASK};
@@ -81,11 +82,14 @@ impl Rows<'_> {
         });
         let parts: Vec<Part<'_>> = parts.collect();
         if whole {
+            let sizes = self.sizes(&self.full);
             let order: Vec<usize> =
                 self.compiled.stages.iter().flat_map(|stage| stage.full.iter().chain(&stage.rows).copied()).collect();
             let outs: Vec<usize> = self.full.iter().map(|&out| self.compiled.stores[out]).collect();
             let placement = Placement::new(&self.compiled.registers, &order, &outs);
-            return threads::try_for_each(parts, |part| self.at_once(&placement, part));
+            let tile = self.tiling.longest();
+            let ahead = Ahead::new(&self.compiled, &sizes, &order, rows.saturating_mul(length), tile);
+            return threads::try_for_each(parts, |part| self.at_once(&placement, ahead.as_ref(), part));
         }
         let phases: Vec<Phase> = (0..self.compiled.stages.len()).map(|stage| Phase::new(self, stage)).collect();
         threads::try_for_each(parts, |part| self.in_phases(&phases, part))
@@ -109,7 +113,7 @@ impl Rows<'_> {
     }
 
     /// Rows tile by tile, each through all stages.
-    fn at_once(&self, placement: &Placement, mut part: Part<'_>) -> Result<(), Problem> {
+    fn at_once(&self, placement: &Placement, ahead: Option<&Ahead>, mut part: Part<'_>) -> Result<(), Problem> {
         let (compiled, tiling) = (&self.compiled, &self.tiling);
         let (mut row_memory, row_bytes) = self.row_memory()?;
         let mut rows: Vec<&mut [u8]> = row_memory.chunks_mut(row_bytes).collect();
@@ -126,9 +130,25 @@ impl Rows<'_> {
             let tile = Tile { before: (Some(&before), tile.places.start), ..tile };
             placement.aim(&mut cells, take_front(&mut part.full, &sizes, tile.places.len()));
             compiled.rows(&compiled.first, &tile, placement, &cells, &mut rows)?;
-            for stage in &compiled.stages {
-                compiled.full(&stage.full, &tile, placement, &mut cells, &rows)?;
-                compiled.rows(&stage.rows, &tile, placement, &cells, &mut rows)?;
+            let next = tile.rows.end..(tile.rows.end + tiling.group).min(part.rows.end);
+            let next = tiling.tile(next, 0..tiling.length).places;
+            match ahead {
+                None => {
+                    for stage in &compiled.stages {
+                        compiled.full(&stage.full, &tile, placement, &mut cells, &rows)?;
+                        compiled.rows(&stage.rows, &tile, placement, &cells, &mut rows)?;
+                    }
+                }
+                Some(ahead) => {
+                    let mut shares = ahead.of(compiled, &next, &part.full, &sizes);
+                    for &i in &ahead.steps {
+                        prefetch(shares.next().unwrap_or_default());
+                        match compiled.registers[i].per_row {
+                            true => compiled.rows(&[i], &tile, placement, &cells, &mut rows)?,
+                            false => compiled.full(&[i], &tile, placement, &mut cells, &rows)?,
+                        }
+                    }
+                }
             }
             compiled.copy(&tile, placement, &mut cells, &rows);
             self.store(&rows, take_front(&mut part.per_row, &row_sizes, tile.rows.len()));

@@ -71,8 +71,19 @@ fn program(shape: &[usize], code: Vec<Instruction>, stores: &[usize]) -> impl Fn
 #[test]
 fn chains_read_every_window() {
     let mut random = Random::new();
-    let shapes: [&[usize]; 9] =
-        [&[], &[1], &[7], &[3, 5], &[40, 3, 37], &[2, 3000], &[130, 1, 260], &[50_000], &[33, 35, 34]];
+    let shapes: [&[usize]; 11] = [
+        &[],
+        &[1],
+        &[7],
+        &[3, 5],
+        &[40, 3, 37],
+        &[2, 3000],
+        &[130, 1, 260],
+        &[50_000],
+        &[33, 35, 34],
+        &[401, 517],
+        &[3, 70_001],
+    ];
     for shape in shapes {
         for (x, y) in windows(&mut random, shape).into_iter().zip(windows(&mut random, shape).into_iter().rev()) {
             let mut input = |(shape, strides, offset, len): (Shape, Vec<isize>, usize, usize)| {

@@ -9,7 +9,7 @@ use wgrad_tensor::ops::table;
 use wgrad_tensor::shape::Shape;
 
 /// Rows from none to many, short and long: they go through the program in different ways.
-const SIZES: [(usize, usize); 16] = [
+const SIZES: [(usize, usize); 17] = [
     (3, 0),
     (0, 5),
     (1, 1),
@@ -18,6 +18,7 @@ const SIZES: [(usize, usize); 16] = [
     (9000, 10),
     (33, 64),
     (130, 1023),
+    (401, 1021),
     (5, 1024),
     (40, 2049),
     (3, 5000),
