@@ -191,3 +191,32 @@ fn random_numbers_are_the_same_on_every_device() -> wgrad::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_an_evaluation_leaves_aside_is_there_for_the_next() -> wgrad::Result<()> {
+    let device = device::cpu_with_threads(1);
+    let x = Tensor::new([1.0f32, 2.0], &device);
+    let evaluations = || device.stats().evaluations;
+    let aside = &x * 3.0;
+    let half = (&x + 1.0) * &aside;
+    (&x - 1.0).eval()?;
+    assert_eq!(evaluations(), 1);
+    // A failed evaluation leaves the others as they were.
+    let index = Tensor::from_slice(&[9u32], [1], &device);
+    assert!((&x - 2.0).gather(0, &index).eval().is_err());
+    half.eval()?;
+    assert_eq!(evaluations(), 3);
+    assert_eq!(aside.to_vec::<f32>()?, [3.0, 6.0]);
+    assert_eq!(half.to_vec::<f32>()?, [6.0, 18.0]);
+    assert_eq!(evaluations(), 3, "what is held is computed with what it was computed for");
+
+    let (leaf, before) = (x.requires_grad(), evaluations());
+    let inner = (&leaf * 2.0).exp();
+    let loss = inner.sum(..);
+    drop(inner);
+    loss.eval()?;
+    let gradient = loss.backward()?.get(&leaf)?;
+    assert!((gradient.to_vec::<f32>()?[0] - 2.0 * 2f32.exp()).abs() < 1e-4);
+    assert_eq!(evaluations(), before + 2);
+    Ok(())
+}

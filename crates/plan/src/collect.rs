@@ -1,14 +1,15 @@
 //! What an evaluation computes: the pending nodes behind its roots, and which of their results are kept.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use wgrad_tensor::Result;
 use wgrad_tensor::ids::IdSet;
 use wgrad_tensor::node::{Edge, Node};
 use wgrad_tensor::op::{Compute, Reduction};
 
 /// The part of the graph that one evaluation computes.
+#[derive(Default)]
 pub(crate) struct Collected {
     /// The pending nodes, in the order in which they were recorded.
     pub nodes: Vec<Arc<Node>>,
@@ -16,21 +17,34 @@ pub(crate) struct Collected {
     pub wanted: Vec<Edge>,
     /// The nodes' arguments, counted; perhaps some more.
     pub edges: usize,
+    /// Pending nodes that have nothing to do with it.
+    others: Vec<Arc<Node>>,
 }
 
 impl Collected {
-    /// Lets go of the nodes, each before those that it reads: so none drags others along.
-    pub fn let_go(self) {
-        drop(self.wanted);
-        self.nodes.into_iter().rev().for_each(drop);
-    }
-
     /// The place of the first node that a node may be computed with; 0 for all that is not computed again.
     pub fn not_before(&self, node: &Node) -> usize {
         match node.not_before() {
             0 => 0,
             first => self.nodes.partition_point(|node| node.id() < first),
         }
+    }
+}
+
+/// Nodes that are still pending wait again, where somebody can still ask for them. The others go, each before those that it
+/// reads: so none drags more along.
+impl Drop for Collected {
+    fn drop(&mut self) {
+        self.wanted.clear();
+        let Some(device) = self.nodes.first().map(|node| node.device().clone()) else { return };
+        let mut again: Vec<(u64, Weak<Node>)> = Vec::new();
+        for node in self.nodes.drain(..).rev().chain(self.others.drain(..).rev()) {
+            if Arc::strong_count(&node) > 1 && node.is_pending() {
+                again.push((node.id(), Arc::downgrade(&node)));
+            }
+        }
+        again.sort_unstable_by_key(|(id, _)| *id);
+        device.wait_again(again.into_iter().map(|(_, node)| node).collect());
     }
 }
 
@@ -60,22 +74,21 @@ pub(crate) fn collect(roots: &[Edge]) -> Result<Collected> {
             pending.push(root);
         }
     }
-    let Some(first) = pending.first() else { return Ok(Collected { nodes: Vec::new(), wanted: Vec::new(), edges: 0 }) };
-    let waiting = first.node().device().pending();
+    let Some(first) = pending.first() else { return Ok(Collected::default()) };
+    let waiting = first.node().device().take_pending();
     let (joined, edges) = joined(&waiting, &pending);
     let mut wanted = Wanted::default();
     pending.iter().for_each(|root| wanted.add(root.node()));
-    let mut nodes = Vec::with_capacity(waiting.len());
+    let (mut nodes, mut others) = (Vec::with_capacity(waiting.len()), Vec::new());
     for (node, joined) in waiting.into_iter().zip(joined) {
-        if joined {
-            nodes.push(node);
-        }
+        let list = if joined { &mut nodes } else { &mut others };
+        list.push(node);
     }
     nodes.iter().filter(|node| node.handles() > 0).for_each(|node| wanted.add(node));
     for node in &nodes {
         keep_for_gradient(node, &mut wanted);
     }
-    Ok(Collected { nodes, wanted: wanted.edges, edges })
+    Ok(Collected { nodes, wanted: wanted.edges, edges, others })
 }
 
 /// Which nodes belong to the evaluation: those behind a root, and those behind something held that hangs together with

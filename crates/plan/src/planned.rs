@@ -143,7 +143,6 @@ impl<B: Backend> Runtime for Planned<B> {
                 for (edge, buffer) in collected.wanted.iter().zip(buffers) {
                     edge.node().fulfil(edge.output(), buffer);
                 }
-                collected.let_go();
                 Ok(())
             }
             Err(error) => {

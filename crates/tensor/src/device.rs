@@ -250,22 +250,22 @@ impl Device {
         pending.nodes.push(Arc::downgrade(node));
     }
 
-    /// The nodes that wait for evaluation, each after those that it reads.
-    pub fn pending(&self) -> Vec<Arc<Node>> {
-        let mut waiting = Vec::new();
-        // Nodes are dropped when the list is free again.
-        let mut gone = Vec::new();
-        lock(&self.0.pending).nodes.retain(|weak| {
-            let Some(node) = weak.upgrade() else { return false };
-            let is_pending = node.is_pending();
-            if is_pending {
-                waiting.push(node)
-            } else {
-                gone.push(node)
-            }
-            is_pending
-        });
-        waiting
+    /// The nodes that wait for evaluation, each after those that it reads. They no longer wait: who takes them gives those
+    /// back that are still pending, by [`Device::wait_again`].
+    pub fn take_pending(&self) -> Vec<Arc<Node>> {
+        let waiting = std::mem::take(&mut *lock(&self.0.pending)).nodes;
+        waiting.iter().filter_map(Weak::upgrade).filter(|node| node.is_pending()).collect()
+    }
+
+    /// Lets nodes wait that were taken before; what was recorded meanwhile comes after them.
+    pub fn wait_again(&self, nodes: Vec<Weak<Node>>) {
+        if nodes.is_empty() {
+            return;
+        }
+        let mut pending = lock(&self.0.pending);
+        let later = std::mem::replace(&mut pending.nodes, nodes);
+        pending.nodes.extend(later);
+        pending.sweep_at = 2 * pending.nodes.len();
     }
 }
 
