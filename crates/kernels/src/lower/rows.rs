@@ -285,11 +285,12 @@ impl Lowering<'_> {
         }
         outputs.extend(has_picks(program).then_some(Place::Status));
         windows.params(&mut params);
-        // Loops over a short part of a row leave to the next what that would compute again. Rows that reach over several
-        // axes, or across others, may be as long as a batch: they keep nothing, so that their kernel fits every length.
+        // Loops over a short part of a row leave to the next what that would compute again. Rows across others, and long
+        // ones over several axes, may be as long as a batch: they keep nothing, so that their kernel fits every length.
         let turns = program.row_length().div_ceil(shares.lanes).next_power_of_two();
         let loops = levels.highest + usize::from(levels.full_stores(program).next().is_some());
-        let keeps = loops > 1 && turns <= KEPT && !shares.across && windows.inner.sizes.len() <= 1;
+        let is_window = program.row_length() <= KEPT;
+        let keeps = loops > 1 && turns <= KEPT && !shares.across && (is_window || windows.inner.sizes.len() <= 1);
         let turns = if keeps { turns } else { 0 };
         let key = code
             .key(Key::new("row"))
