@@ -43,6 +43,19 @@ fn pairs<T: Copy>(values: &[T]) -> (Vec<T>, Vec<T>) {
     values.iter().flat_map(|&x| values.iter().map(move |&y| (x, y))).unzip()
 }
 
+/// Arguments of a row: all pairs of values, and with them one weight after the other.
+fn arguments<T: Copy>(arity: usize, values: &[T], weights: &[T]) -> Vec<Vec<T>> {
+    let (x, y) = pairs(values);
+    match arity {
+        1 => vec![values.to_vec()],
+        2 => vec![x, y],
+        _ => {
+            let weights = weights.iter().copied().cycle().take(x.len()).collect();
+            vec![x, y, weights]
+        }
+    }
+}
+
 #[test]
 fn every_row_in_f32_agrees_with_the_cpu() {
     let mut dice = Dice::new();
@@ -52,13 +65,7 @@ fn every_row_in_f32_agrees_with_the_cpu() {
     for gpu in gpus() {
         let name = &gpu.describe().name;
         for row in ROWS.iter().filter(|row| row.dtypes.contains(&DType::F32)) {
-            let args = match row.arity {
-                1 => vec![values.clone()],
-                _ => {
-                    let (x, y) = pairs(&values);
-                    vec![x, y]
-                }
-            };
+            let args = arguments(row.arity, &values, &[0.0, 0.3, 0.5, 0.75, 1.0]);
             let of = |at: usize| args.iter().map(|arg| arg[at]).collect::<Vec<_>>();
             if row.to_bool {
                 let (found, expected) = (row_on_gpu::<f32, bool>(gpu, row, &args), on_cpu::<f32, bool>(row, &args));
@@ -82,7 +89,10 @@ fn every_row_in_f32_agrees_with_the_cpu() {
                 let (f, e) = (f64::from(found), f64::from(expected));
                 // A power is the exponential of a product, whose rounding grows with it.
                 let steep = if row.name == "pow" { 1.0 + e.abs().max(1e-30).ln().abs() / 8.0 } else { 1.0 };
-                let close = (f - e).abs() <= steep * 4e-6 * e.abs().max(0.3) || (f.is_nan() && e.is_nan()) || f == e;
+                // A way between two numbers is as exact as the larger of them.
+                let size = if row.arity == 3 { f64::from(of(at)[0].abs().max(of(at)[1].abs()).min(1e38)) } else { 0.3 };
+                let close =
+                    (f - e).abs() <= steep * 4e-6 * e.abs().max(size).max(0.3) || (f.is_nan() && e.is_nan()) || f == e;
                 // Numbers too small or too large for an f32's normal range may become 0 or infinite.
                 let range = e.abs() < 1.2e-38 && f.abs() < 1.2e-38 || e.abs() > 1e38 && f.abs() > 1e38 && f * e > 0.0;
                 if !(close || huge || range) {
@@ -143,8 +153,7 @@ fn logic_and_f64_rows_agree_with_the_cpu() {
             );
         }
         for row in ROWS.iter().filter(|row| row.dtypes.contains(&DType::F64)) {
-            let (x, y) = pairs(&values);
-            let args = if row.arity == 1 { vec![values.clone()] } else { vec![x, y] };
+            let args = arguments(row.arity, &values, &[0.0, 0.3, 0.5, 0.75, 1.0]);
             if !gpu.describe().f64 || !row.wgsl_f64 {
                 let mut build = Build::default();
                 let operands: Vec<_> = args.iter().map(|_| build.input(&[1], DType::F64)).collect();
@@ -167,7 +176,8 @@ fn logic_and_f64_rows_agree_with_the_cpu() {
                 let of: Vec<_> = args.iter().map(|arg| arg[at]).collect();
                 let (f, e) = (found[at], expected[at]);
                 let huge = row.name == "remainder" && (of[0] / of[1]).abs() > 1e4;
-                let close = (f - e).abs() <= 1e-12 * e.abs() || (f.is_nan() && e.is_nan()) || f == e || huge;
+                let size = if row.arity == 3 { of[0].abs().max(of[1].abs()).min(1e300) } else { 0.0 };
+                let close = (f - e).abs() <= 1e-12 * e.abs().max(size) || (f.is_nan() && e.is_nan()) || f == e || huge;
                 assert!(close, "{name}: {}{of:?} is {f}, not {e}", row.name);
             }
         }
