@@ -36,6 +36,7 @@ pub(crate) fn emit(items: &Items<'_>, groups: &Groups) -> Plan {
         plan.steps[step].in_place = in_place(&plan, &plan.steps[step]);
     }
     plan.capacities = capacities(&plan);
+    plan.barriers = plan.count_barriers();
     plan
 }
 

@@ -30,6 +30,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The bytes that each value's buffer is to have, see [`Plan::capacity`].
     pub capacities: Vec<usize>,
+    /// Points at which a step needs what was written since the last such point.
+    pub barriers: usize,
     /// What a backend made of all this, which does not change once it has run.
     pub kept: Kept,
 }
@@ -41,8 +43,8 @@ impl Plan {
         self.capacities.get(value).copied().unwrap_or(0)
     }
 
-    /// Points at which a step needs what was written since the last such point.
-    pub fn barriers(&self) -> usize {
+    /// Counts [`Plan::barriers`].
+    pub(crate) fn count_barriers(&self) -> usize {
         let mut written_at = vec![0; self.values.len()];
         let mut barriers = 0;
         for step in &self.steps {

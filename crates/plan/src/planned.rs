@@ -127,7 +127,7 @@ impl<B: Backend> Runtime for Planned<B> {
             }
             plan
         });
-        self.barriers.fetch_add(plan.barriers() as u64, Relaxed);
+        self.barriers.fetch_add(plan.barriers as u64, Relaxed);
         let origin = |step: &Step| origin_of(step, &collected);
         let watch = |step: &Step, time: Duration| self.note(&plan, step, time, &collected);
         let watched = self.profile().is_some();

@@ -146,7 +146,7 @@ pub enum Compute<'a> {
     View,
     /// One element from one element of each input; inputs broadcast to the output's shape.
     Map(Map),
-    /// A fold of the listed axes, which stay with size 1. Float sums accumulate pairwise or wider.
+    /// A fold of the listed axes, which go or stay with size 1. Float sums accumulate pairwise or wider.
     Reduce(Reduction, &'a [usize]),
     /// Largest or smallest over the listed axes (kept with size 1): outputs are the value, and the `u32` position in
     /// row-major order over those axes, the first where several are equal. A NaN wins.

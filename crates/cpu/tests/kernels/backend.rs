@@ -3,7 +3,7 @@
 use crate::harness::{Code, Input, Probe, Random, Twice, backends, op, plan, reduce, run, run_on, run_one, run_plan};
 use std::sync::Arc;
 use wgrad_cpu::Cpu;
-use wgrad_plan::{Backend, Instruction, Kept, Operand, Plan, Program, Step, Work};
+use wgrad_plan::{Backend, Instruction, Operand, Plan, Program, Step, Work};
 use wgrad_tensor::device::Storage;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::ErrorKind;
@@ -42,8 +42,6 @@ fn values_pass_from_step_to_step() {
         values: vec![Meta::new([count], DType::I32), Meta::new([count], DType::F32), Meta::new([1], DType::F32)],
         inputs: vec![0],
         outputs: vec![2, 0, 2],
-        capacities: vec![],
-        kept: Kept::default(),
         steps: vec![
             Step {
                 work: Work::Program(Program {
@@ -72,6 +70,7 @@ fn values_pass_from_step_to_step() {
                 calls: vec![],
             },
         ],
+        ..Plan::default()
     };
     let values: Vec<i32> = (0..count as i32).map(|i| i % 100).collect();
     for cpu in backends() {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use wgrad_cpu::Cpu;
-use wgrad_plan::{Backend, Given, Instruction, Kept, Operand, Origin, Plan, Program, Step, Work};
+use wgrad_plan::{Backend, Given, Instruction, Operand, Origin, Plan, Program, Step, Work};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::elementwise::Elementwise;
@@ -102,8 +102,6 @@ pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {
         values: inputs.iter().map(value).chain(outputs.iter().cloned()).collect(),
         inputs: (0..inputs.len()).collect(),
         outputs: results.clone(),
-        capacities: vec![],
-        kept: Kept::default(),
         steps: vec![Step {
             work,
             operands: inputs.iter().enumerate().map(operand).collect(),
@@ -112,6 +110,7 @@ pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {
             in_place: vec![],
             calls: vec![],
         }],
+        ..Plan::default()
     }
 }
 
