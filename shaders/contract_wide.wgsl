@@ -3,6 +3,8 @@
 // 64 apart, so that neighbours read neighbouring words.
 
 alias Number = f32;
+alias Element0 = Number;
+alias Element1 = Number;
 
 //{ operands
 struct Params {
@@ -45,12 +47,20 @@ fn next_step(step: Step) -> Step {
     return Step(step.left + 1u, step.right + step.right_stride, step.right_stride);
 }
 
+fn element0(at: u32) -> Number {
+    return input0[at];
+}
+
+fn element1(at: u32) -> Number {
+    return input1[at];
+}
+
 fn left(row: Row, step: Step) -> Number {
-    return input0[row.at + step.left];
+    return element0(row.at + step.left);
 }
 
 fn right(column: Column, step: Step) -> Number {
-    return input1[column.at + step.right];
+    return element1(column.at + step.right);
 }
 
 // Where the result goes.
@@ -59,8 +69,8 @@ fn destination(batch: u32, row: u32, column: u32) -> u32 {
 }
 //}
 
-@group(0) @binding(0) var<storage, read> input0: array<Number>;
-@group(0) @binding(1) var<storage, read> input1: array<Number>;
+@group(0) @binding(0) var<storage, read> input0: array<Element0>;
+@group(0) @binding(1) var<storage, read> input1: array<Element1>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 //{ finish

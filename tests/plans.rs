@@ -260,3 +260,14 @@ fn the_memory_of_a_gpt2_step_is_bounded() -> Result<(), Box<dyn Error>> {
     assert!(peak as f64 <= 1.15 * allowed as f64);
     Ok(())
 }
+
+#[test]
+fn casts_on_the_way_into_a_product() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let (x, bias) = (tensor(&[32, 64], &device)?, tensor(&[48], &device)?);
+    let weight = tensor(&[48, 64], &device)?.cast(DType::F16);
+    weight.eval()?;
+    let y = x.matmul(&weight.cast(DType::F32).t()) + bias;
+    assert_eq!(kernels(&golden("cast_into_matmul", [&y])?), 1);
+    Ok(())
+}

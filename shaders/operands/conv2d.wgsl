@@ -2,9 +2,11 @@
 // `channels` and `out_channels` are those of one group; `batches` counts groups.
 
 alias Number = f32;
+alias Element0 = Number;
+alias Element1 = Number;
 
-@group(0) @binding(0) var<storage, read> input0: array<Number>;
-@group(0) @binding(1) var<storage, read> input1: array<Number>;
+@group(0) @binding(0) var<storage, read> input0: array<Element0>;
+@group(0) @binding(1) var<storage, read> input1: array<Element1>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 //{ operands
@@ -99,15 +101,25 @@ fn next_step(step: Step) -> Step {
     return next;
 }
 
+//{ elements
+fn element0(at: u32) -> Number {
+    return input0[at];
+}
+
+fn element1(at: u32) -> Number {
+    return input1[at];
+}
+//}
+
 fn left(row: Row, step: Step) -> Number {
-    return input1[row.at + step.number];
+    return element1(row.at + step.number);
 }
 
 fn right(column: Column, step: Step) -> Number {
     if column.y + step.y >= step.height || column.x + step.x >= step.width {
         return Number(0);
     }
-    return input0[column.at + step.distance];
+    return element0(column.at + step.distance);
 }
 
 fn destination(group: u32, row: u32, column: u32) -> u32 {

@@ -156,7 +156,8 @@ impl Cpu {
         // A program that follows an op writes the results; the op's own shape is its own to say.
         let (then, whole) = match &step.work {
             Work::Op { op, then: Some(then), .. } => {
-                let given = views.iter().take(2).map(|view| Meta::new(&view.layout.shape, view.dtype));
+                let dtype = then.product().ok_or_else(missing)?;
+                let given = views.iter().take(2).map(|view| Meta::new(&view.layout.shape, dtype));
                 (Some(then), op.infer(&given.collect::<Vec<_>>())?.into_iter().next())
             }
             _ => (None, None),

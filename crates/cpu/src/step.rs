@@ -1,14 +1,15 @@
 //! From what a step computes to the kernel that does it.
 
-use crate::buffer::Pool;
+use crate::buffer::{Buffer, Pool};
 use crate::view::View;
 use crate::{conv, custom, fold, index, matmul, movement, program, reduce};
 use bytemuck::Pod;
 use std::sync::Arc;
-use wgrad_plan::{Operand, Program, ScalarRange, Work};
-use wgrad_tensor::dtype::Scalar;
+use wgrad_plan::{Instruction, Operand, Program, ScalarRange, Work};
+use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{ErrorKind, Problem};
-use wgrad_tensor::op::{Compute, Meta};
+use wgrad_tensor::layout::Layout;
+use wgrad_tensor::op::{Compute, Map, Meta};
 use wgrad_tensor::shape::Shape;
 
 /// What a step reads.
@@ -87,20 +88,63 @@ pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
     if job.then.is_some() && !contracts(op.compute()) {
         return Err(Problem::new(ErrorKind::Value, "is no op that a program may follow"));
     }
+    if contracts(op.compute()) {
+        return contract(op.compute(), job);
+    }
     match op.compute() {
         Compute::Extreme(kind, axes) => reduce::extreme(kind, axes, job),
-        Compute::Matmul => matmul::matmul(job),
-        Compute::Conv2d(window) => conv::forward(window, job),
-        Compute::Conv2dInput(window) => conv::input_gradient(window, job),
-        Compute::Conv2dWeight(window) => conv::weight_gradient(window, job),
         Compute::Pad(before) => movement::pad(before, scalars.first().copied().unwrap_or(Scalar::Int(0)), job),
         Compute::Fold(windows) => fold::fold(windows, job),
         Compute::Gather(axis) => index::gather(axis, job),
         Compute::ScatterAdd(axis) => index::scatter_add(axis, job),
         Compute::Cat(axis) => movement::cat(axis, job),
         Compute::Custom(custom) => custom::run(custom, scalars, job),
-        Compute::Source | Compute::View | Compute::Map(_) | Compute::Reduce(..) => {
-            Err(Problem::new(ErrorKind::Value, "is no step of its own"))
-        }
+        _ => Err(Problem::new(ErrorKind::Value, "is no step of its own")),
     }
+}
+
+/// Runs a matrix product or a convolution, with operands in the dtype that it computes in.
+fn contract(compute: Compute<'_>, job: &mut Job<'_>) -> Result<(), Problem> {
+    let product = job.then.and_then(Program::product).or(job.metas.first().map(|meta| meta.dtype));
+    let dtype = product.ok_or_else(incomplete)?;
+    let cast = |view: &View<'_>| (view.dtype != dtype).then(|| as_dtype(view, dtype, job.pool)).transpose();
+    let cast: Vec<Option<(Buffer, Layout)>> =
+        job.inputs.views.iter().take(2).map(cast).collect::<Result<_, Problem>>()?;
+    let mut views: Vec<View<'_>> = Vec::with_capacity(job.inputs.views.len());
+    for (i, view) in job.inputs.views.iter().enumerate() {
+        views.push(match cast.get(i) {
+            Some(Some((buffer, layout))) => View::new(buffer, layout, dtype)?,
+            _ => *view,
+        });
+    }
+    let mut results: Vec<&mut [u8]> = job.results.iter_mut().map(|result| &mut **result).collect();
+    let inputs = Inputs { operands: job.inputs.operands, views: &views, numbers: job.inputs.numbers };
+    let (metas, shape, then, pool) = (job.metas, job.shape, job.then, job.pool);
+    let mut job = Job { inputs, metas, shape, results: &mut results, then, pool };
+    match compute {
+        Compute::Matmul => matmul::matmul(&mut job),
+        Compute::Conv2d(window) => conv::forward(window, &mut job),
+        Compute::Conv2dInput(window) => conv::input_gradient(window, &mut job),
+        Compute::Conv2dWeight(window) => conv::weight_gradient(window, &mut job),
+        _ => Err(incomplete()),
+    }
+}
+
+/// The elements that a window sees, each once and cast, and the same window on them.
+fn as_dtype(view: &View<'_>, dtype: DType, pool: &Arc<Pool>) -> Result<(Buffer, Layout), Problem> {
+    let Layout { shape, strides, offset } = view.layout;
+    let once: Shape =
+        shape.iter().zip(strides).map(|(&size, &stride)| if stride == 0 { size.min(1) } else { size }).collect();
+    let layout = Layout::contiguous(&once).expanded(shape);
+    let window = Layout { shape: once.clone(), strides: strides.clone(), offset: *offset };
+    let operand = Operand { value: 0, dtype: view.dtype, layout: window.clone(), starts: Vec::new() };
+    let code = vec![
+        Instruction::Load(0, view.dtype),
+        Instruction::Map { map: Map::Cast, args: vec![0], dtype, scalars: 0..0 },
+    ];
+    let program = Program { shape: once.clone(), row_axes: 0, code, stores: vec![1] };
+    let mut buffer = pool.take(once.count() * dtype.size())?;
+    let inputs = Inputs { operands: &[operand], views: &[view.through(&window)?], numbers: &[] };
+    program::run(&program, inputs, &mut [&mut buffer], pool)?;
+    Ok((buffer, layout))
 }

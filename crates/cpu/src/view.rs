@@ -25,6 +25,11 @@ impl<'a> View<'a> {
         Ok(view)
     }
 
+    /// Another window on the same bytes, if it lies within them.
+    pub fn through<'b>(&'b self, layout: &'b Layout) -> Result<View<'b>, Problem> {
+        View::new(self.bytes, layout, self.dtype)
+    }
+
     /// All elements of a result, in order, as they are before it is written.
     pub fn of_result(result: usize, layout: &'a Layout, dtype: DType) -> Self {
         View { bytes: &[], in_result: Some(result), layout, dtype }

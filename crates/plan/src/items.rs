@@ -224,6 +224,9 @@ impl Builder<'_> {
             }
             _ => Kind::Op,
         };
+        if matches!(kind, Kind::Contraction) {
+            reads = reads.into_iter().map(|read| self.before_cast(read)).collect();
+        }
         if matches!(kind, Kind::Contraction | Kind::Op) && !compute.takes_windows() {
             reads = reads.into_iter().map(|read| self.in_order(read, number)).collect();
         }
@@ -272,6 +275,17 @@ impl Builder<'_> {
         }
         let copy = self.copy(read, number);
         through(self.graph, &copy, &Link::View(number)).unwrap_or_else(|| Read::whole(copy.base, &call.metas[0]))
+    }
+
+    /// What a read was cast from, seen through the same window, where that has fewer bytes to read.
+    fn before_cast(&self, read: Read) -> Read {
+        let Base::Item(base, _) = read.base else { return read };
+        match &self.items[base] {
+            Item { kind: Kind::Map(Map::Cast), reads, .. } if reads[0].dtype.size() < read.dtype.size() => {
+                through_all(self.graph, &reads[0], &read.links).unwrap_or(read)
+            }
+            _ => read,
+        }
     }
 
     fn is_made_from_positions(&self, read: &Read) -> bool {

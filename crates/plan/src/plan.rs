@@ -127,7 +127,8 @@ pub enum Work {
     Program(Program),
     /// One op that is not elementwise.
     Op {
-        /// The op.
+        /// The op. Operands of a matrix product or a convolution that have another dtype than its result are cast to
+        /// that on the way in.
         op: OpRef,
         /// The numbers it was called with.
         scalars: ScalarRange,
@@ -209,6 +210,14 @@ impl Program {
     /// Rows; places, where there are none.
     pub fn rows(&self) -> usize {
         self.shape[..self.shape.len() - self.row_axes].iter().product()
+    }
+
+    /// In the program after an op: the dtype that the op computes in.
+    pub fn product(&self) -> Option<DType> {
+        self.code.iter().find_map(|instruction| match *instruction {
+            Instruction::Product(dtype) => Some(dtype),
+            _ => None,
+        })
     }
 
     /// The dtype of every register.

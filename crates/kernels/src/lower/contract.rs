@@ -1,10 +1,10 @@
 //! Matrix products and convolutions: sums over a depth.
 
+use super::cast::{cast, load, stored};
 use super::finish::Finish;
 use super::part::without_last;
 use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
-use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
 use wgrad_plan::{Instruction, Program};
@@ -125,7 +125,7 @@ impl Lowering<'_> {
             params,
             overrides: Vec::new(),
         };
-        self.contract(left.dtype, &shape, operands, [left.place, right.place], finish)
+        self.contract(&shape, operands, [left, right], finish)
     }
 
     pub(super) fn conv2d(
@@ -146,7 +146,7 @@ impl Lowering<'_> {
             right_runs_deep: false,
         };
         let operands = sizes.operands("operands/conv2d", window);
-        self.contract(input.dtype, &shape, operands, [input.place, weight.place], finish)
+        self.contract(&shape, operands, [input, weight], finish)
     }
 
     pub(super) fn conv2d_input(
@@ -171,7 +171,7 @@ impl Lowering<'_> {
         let unit = window.stride == [1, 1];
         operands.key = operands.key.number(usize::from(unit));
         operands.overrides.push(("unit_stride", f64::from(u8::from(unit))));
-        self.contract(grad.dtype, &shape, operands, [grad.place, weight.place], finish)
+        self.contract(&shape, operands, [grad, weight], finish)
     }
 
     pub(super) fn conv2d_weight(
@@ -192,7 +192,7 @@ impl Lowering<'_> {
             right_runs_deep: true,
         };
         let operands = sizes.operands("operands/conv2d_weight", window);
-        self.contract(grad.dtype, &shape, operands, [grad.place, input.place], finish)
+        self.contract(&shape, operands, [grad, input], finish)
     }
 
     /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation. A smaller batch
@@ -209,12 +209,12 @@ impl Lowering<'_> {
 
     fn contract(
         &mut self,
-        dtype: DType,
         shape: &Shape,
         operands: Operands,
-        inputs: [Place; 2],
+        inputs: [&Input; 2],
         finish: &Finish<'_>,
     ) -> Result<(), Problem> {
+        let dtype = finish.program.product().unwrap_or(inputs[0].dtype);
         let count = shape.rows * shape.columns * shape.batches;
         if count == 0 {
             return Ok(());
@@ -253,7 +253,7 @@ impl Lowering<'_> {
         dtype: DType,
         shape: &Shape,
         operands: Operands,
-        inputs: [Place; 2],
+        inputs: [&Input; 2],
         (form, cut): (Form, Cut),
         finish: &Finish<'_>,
     ) -> Result<(), Problem> {
@@ -271,17 +271,26 @@ impl Lowering<'_> {
         if tiled {
             key = runs.iter().fold(key, |key, &runs| key.number(usize::from(runs)));
         }
+        let given = inputs.map(|input| (input.dtype, input.wide));
+        if given.iter().any(|&(from, _)| from != dtype) {
+            key = given.iter().fold(key, |key, &(from, wide)| key.number(from as usize).number(usize::from(wide)));
+        }
         let blocks = form.blocks(shape) * cut.slices;
         let launch = Launch {
             key,
-            inputs: inputs.into_iter().chain(end.arrays.places.iter().copied()).collect(),
+            inputs: inputs.iter().map(|input| input.place).chain(end.arrays.places.iter().copied()).collect(),
             outputs: finish.outputs.to_vec(),
             params,
             groups: if tiled { blocks } else { blocks.div_ceil(THREADS) },
         };
         self.launch(launch, || {
             let open = fill(file(operands.name)?, "interface", &operands.interface);
-            let text = file(name)?.replace("alias Number = f32;", &format!("alias Number = {number};"));
+            let open = fill(&open, "elements", &elements(dtype, given));
+            let mut text = file(name)?.replace("alias Number = f32;", &format!("alias Number = {number};"));
+            for (i, (from, _)) in given.into_iter().enumerate().filter(|&(_, (from, _))| from != dtype) {
+                let alias = |element: &str| format!("alias Element{i} = {element};");
+                text = text.replace(&alias("Number"), &alias(stored(from)));
+            }
             let text = text.replace("@binding(3) var<uniform>", &format!("@binding({}) var<uniform>", end.bindings()));
             let text = fill(&text, "operands", &with_fields(&between(&open), &end.fields()));
             let text = fill(&text, "finish", &end.text()?);
@@ -323,6 +332,15 @@ const COMMON: &str =
     "    rows: u32,\n    columns: u32,\n    depth: u32,\n    batches: u32,\n    slices: u32,\n    slice: u32,\n";
 
 const MULTIPLY_WHOLE: &str = "fn multiply_add(x: vec4<Number>, y: vec4<Number>, sum: vec4<Number>) -> vec4<Number> {\n    return x * y + sum;\n}\n";
+
+/// How an element of each operand is read, and cast where it has another dtype.
+fn elements(dtype: DType, given: [(DType, bool); 2]) -> String {
+    let element = |(i, (from, wide))| {
+        let element = cast(&load(&format!("input{i}"), "at", from, wide), from, dtype);
+        format!("fn element{i}(at: u32) -> Number {{\n    return {element};\n}}\n")
+    };
+    given.into_iter().enumerate().map(element).collect()
+}
 
 /// What an operands file gives to a kernel: all but the number type and the bindings, which the kernel has.
 fn between(file: &str) -> String {

@@ -85,8 +85,9 @@ impl<'a> Lowering<'a> {
             Work::Op { op, scalars, then } => match then {
                 None => self.op(step, op.compute(), scalars, &inputs, &outputs)?,
                 Some(then) => {
+                    let dtype = then.product().ok_or_else(|| unfit(&op.compute(), inputs.len()))?;
                     let metas: Vec<Meta> =
-                        inputs.iter().take(2).map(|input| Meta::new(&input.layout.shape, input.dtype)).collect();
+                        inputs.iter().take(2).map(|input| Meta::new(&input.layout.shape, dtype)).collect();
                     let whole = op.infer(&metas)?.into_iter().next();
                     let shape = whole.ok_or_else(|| unfit(&op.compute(), inputs.len()))?.shape;
                     let then = numbered_after(then, 2);

@@ -1,6 +1,7 @@
 //! Samples of matrix products and convolutions.
 
 use super::{Array, Kind, Order, Sample, Spec};
+use crate::dtype::DType;
 use crate::op::Window2d;
 use crate::ops::pool::Pool2d;
 use crate::tensor::Tensor;
@@ -54,6 +55,23 @@ pub(super) fn samples() -> Vec<Sample> {
     }
     let whole = vec![Spec::of(&[5, 9], Kind::Int(-9, 9)), Spec::of(&[9, 3], Kind::Int(-9, 9))];
     all.push(Sample::new("matmul", whole, |x| x[0].matmul(&x[1]), |x| matmul(&x[0], &x[1])).order(Order::None));
+    for dtype in [DType::U8, DType::F16, DType::BF16, DType::Bool] {
+        // Small whole numbers are the same in all of them.
+        let whole = Kind::Int(0, if dtype == DType::Bool { 1 } else { 9 });
+        let cast = move |x: &Tensor, like: &Tensor| x.cast(dtype).cast(like.try_dtype().unwrap_or(DType::F32));
+        for [a, b] in [[&[17usize, 9], &[9usize, 21]], [&[2, 33], &[33, 1]]] {
+            let inputs = vec![Spec::of(a, whole), Spec::float(b)];
+            let run = move |x: &[Tensor]| cast(&x[0], &x[1]).matmul(&x[1]);
+            all.push(Sample::new("matmul", inputs, run, |x| matmul(&x[0], &x[1])).tolerance(2e-5));
+            let inputs = vec![Spec::float(a), Spec::of(b, whole)];
+            let run = move |x: &[Tensor]| x[0].matmul(&cast(&x[1].t(), &x[0]).t());
+            all.push(Sample::new("matmul", inputs, run, |x| matmul(&x[0], &x[1])).tolerance(2e-5));
+        }
+        let (input, weight, window) = CONVOLUTIONS[2];
+        let inputs = vec![Spec::of(input, whole), Spec::float(weight)];
+        let run = move |x: &[Tensor]| cast(&x[0], &x[1]).conv2d(&x[1], window);
+        all.push(Sample::new("conv2d", inputs, run, move |x| conv2d(&x[0], &x[1], window)).tolerance(2e-5));
+    }
     for &(input, weight, window) in CONVOLUTIONS {
         let inputs = vec![Spec::float(input), Spec::float(weight)];
         let run = move |x: &[Tensor]| x[0].conv2d(&x[1], window);
