@@ -87,7 +87,7 @@ impl Lowering<'_> {
             let meta = Meta::new(meta.shape.with(axis, size), meta.dtype);
             let place = self.scratch(meta.bytes());
             self.cat_once(axis, chunk, place, &meta)?;
-            pieces.push(Input { place, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape), wide: false });
+            pieces.push(Input::whole(place, meta.dtype, Layout::contiguous(&meta.shape)));
         }
         self.cat(axis, &pieces, output, meta)
     }
