@@ -97,13 +97,12 @@ pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
         Compute::Conv2d(window) => conv::forward(window, job),
         Compute::Conv2dInput(window) => conv::input_gradient(window, job),
         Compute::Conv2dWeight(window) => conv::weight_gradient(window, job),
-        Compute::Pad(before) => movement::pad(before, scalars.first().copied().unwrap_or(Scalar::Int(0)), job),
         Compute::Fold(windows) => fold::fold(windows, job),
         Compute::Gather(axis) => index::gather(axis, job),
         Compute::ScatterAdd(axis) => index::scatter_add(axis, job),
         Compute::Cat(axis) => movement::cat(axis, job),
         Compute::Custom(custom) => custom::run(custom, scalars, job),
-        Compute::Source | Compute::View | Compute::Map(_) | Compute::Reduce(..) => {
+        Compute::Source | Compute::View | Compute::Pad(_) | Compute::Map(_) | Compute::Reduce(..) => {
             Err(Problem::new(ErrorKind::Value, "is no step of its own"))
         }
     }

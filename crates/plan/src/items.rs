@@ -1,4 +1,5 @@
-//! What there is to compute, once views are seen through: items, which read each other's values through windows.
+//! What there is to compute, once views and padding are seen through: items, which read each other's values through
+//! windows.
 
 use crate::graph::{Call, Graph, Source};
 use crate::read::{Link, Read, expanded, ordered, through, through_all, turned, with_axes_last};
@@ -153,8 +154,12 @@ impl Builder<'_> {
         }
         let compute = call.op.compute();
         let kind = match compute {
-            Compute::View => {
+            Compute::View | Compute::Pad(_) => {
                 let window = match reads.pop() {
+                    // Of an empty value, nothing but the number around it is seen.
+                    Some(read) if matches!(compute, Compute::Pad(_)) && read.layout.shape.count() == 0 => {
+                        self.constant(number, call, &[read])
+                    }
                     Some(read) => self.view(number, call, read),
                     None => return,
                 };

@@ -23,7 +23,6 @@ mod window;
 
 pub use collect::{collect_rows, collect_run};
 pub use epilogue::{Piece, even, pieces};
-pub use generate::splat;
 
 use crate::buffer::Pool;
 use crate::copy;

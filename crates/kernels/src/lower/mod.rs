@@ -150,7 +150,6 @@ impl<'a> Lowering<'a> {
                 let then = Program { shape: meta.shape.clone(), row_axes: 0, code, stores: vec![0] };
                 self.op_then(compute, (&then, meta.shape.clone()), &inputs, outputs)
             }
-            (Compute::Pad(before), [input], &[output], [meta]) => self.pad(before, scalars, input, output, meta),
             (Compute::Fold(windows), [input], &[output], [meta]) => self.fold(windows, input, output, meta),
             (Compute::Gather(axis), [source, index], &[output], [meta]) => {
                 self.gather(axis, source, index, output, meta)
