@@ -49,8 +49,8 @@ impl Windows {
         let mut bounds = Vec::new();
         for (number, input) in inputs.iter().enumerate() {
             for bound in &input.padding.bounds {
-                let axes = kept..program.shape.len();
-                moves.push(axes.into_iter().any(|axis| program.shape[axis] != 1 && bound.layout.strides[axis] != 0));
+                let moves_along = |axis: usize| program.shape[axis] != 1 && bound.layout.strides[axis] != 0;
+                moves.push((kept..program.shape.len()).any(moves_along));
                 layouts.push(&bound.layout);
                 before.push(bound.inside.start);
                 bounds.push((number, bound.inside.len()));
