@@ -141,6 +141,22 @@ fn views_are_read_through() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
+fn padding_is_read_through() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let (x, y) = (tensor(&[4, 6], &device)?, tensor(&[6, 10], &device)?);
+    let z = x.pad(&[(1, 1), (1, 3)], 0.5).flip(1) * &y;
+    assert_eq!(kernels(&golden("padding", [&z])?), 1);
+    // Gradients of slices are padding. Those of three parts of one product are added in one kernel.
+    let (x, w) = (tensor(&[32, 16], &device)?, tensor(&[16, 24], &device)?.requires_grad());
+    let [q, k, v] = &x.matmul(&w).split(8, -1)[..] else { return Err("24 is three times 8".into()) };
+    let y = q.matmul(&k.t()).matmul(v);
+    y.eval()?;
+    let gradients = y.square().sum(..).backward()?;
+    assert_eq!(kernels(&golden("split_backward", [&gradients.get(&w)?])?), 7);
+    Ok(())
+}
+
+#[test]
 fn numbers_from_nothing_are_made_where_they_are_read() -> Result<(), Box<dyn Error>> {
     let (device, _) = paper();
     let x = tensor(&[4, 6], &device)?;

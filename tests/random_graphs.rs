@@ -186,16 +186,15 @@ fn step(choice: usize, x: &Pair, other: &Pair, draw: &mut Draw<'_>) -> wgrad::Re
             pair(t + wave.cos().reshape(sizes), other)
         }
         21 => {
-            let mut sizes = shape.clone();
-            sizes[axis] += 3;
+            let amounts: Vec<(usize, usize)> = (axis..rank).map(|_| (draw.below(4), draw.below(4))).collect();
+            let number = *draw.pick(&[0.25, 0.0, -1.5]);
+            let around = |at: usize| at.checked_sub(axis).map_or((0, 0), |at| amounts[at]);
+            let sizes: Vec<usize> = (0..rank).map(|at| around(at).0 + shape[at] + around(at).1).collect();
             let inside = |p: &[usize]| {
-                let mut from = p.to_vec();
-                from[axis] = from[axis].checked_sub(1).filter(|&at| at < shape[axis])?;
-                Some(a.at(&from))
+                let from = (0..rank).map(|at| p[at].checked_sub(around(at).0).filter(|&from| from < shape[at]));
+                Some(a.at(&from.collect::<Option<Vec<usize>>>()?))
             };
-            let padded = Array::from_fn(&sizes, |p| inside(p).unwrap_or(0.25));
-            let widths: Vec<(usize, usize)> = (axis..rank).map(|at| if at == axis { (1, 2) } else { (0, 0) }).collect();
-            pair(t.pad(&widths, 0.25), padded)
+            pair(t.pad(&amounts, number), Array::from_fn(&sizes, |p| inside(p).unwrap_or(number)))
         }
         _ => pair(t.square().tanh(), a.map(|x| (x * x).tanh())),
     })

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use wgrad_plan::{Backend, Given, Operand, Plan, Step, ValueId, Work};
+use wgrad_plan::{Backend, Given, Operand, Padding, Plan, Step, ValueId, Work};
 use wgrad_tensor::Result;
 use wgrad_tensor::device::{BoxFuture, Buffer, Description, Stats};
 use wgrad_tensor::dtype::Scalar;
@@ -71,7 +71,7 @@ impl Cpu {
         plan: &Plan,
         inputs: Vec<Buffer>,
         numbers: &[Scalar],
-        windows: &[Vec<Layout>],
+        windows: &[Vec<(Layout, Padding)>],
         mut times: Option<&mut Vec<Duration>>,
     ) -> Result<Vec<Buffer>, Failure> {
         let mut values: Vec<Option<Arc<buffer::Buffer>>> = Vec::new();
@@ -115,7 +115,7 @@ impl Cpu {
         plan: &Plan,
         step: &Step,
         numbers: &[Scalar],
-        windows: &[Layout],
+        windows: &[(Layout, Padding)],
         values: &mut [Option<Arc<buffer::Buffer>>],
     ) -> Result<(), Problem> {
         let missing = || Problem::new(ErrorKind::Value, "needs a value that no step before it computes");
@@ -147,8 +147,8 @@ impl Cpu {
         };
         let buffers = step.operands.iter().zip(&in_result).map(buffer).collect::<Result<Vec<_>, Problem>>()?;
         let view = |number: usize| match (&buffers[number], in_result[number], step.operands[number].dtype) {
-            (None, Some(result), dtype) => Ok(View::of_result(result, &windows[number], dtype)),
-            (Some(buffer), _, dtype) => View::new(buffer, &windows[number], dtype),
+            (None, Some(result), dtype) => Ok(View::of_result(result, &windows[number].0, dtype)),
+            (Some(buffer), _, dtype) => View::padded(buffer, &windows[number].0, dtype, &windows[number].1),
             (None, None, _) => Err(missing()),
         };
         let views = (0..buffers.len()).map(view).collect::<Result<Vec<_>, Problem>>()?;
@@ -218,8 +218,9 @@ impl Backend for Cpu {
 
     fn run(&self, plan: &Plan, inputs: Vec<Buffer>, given: &Given<'_>) -> Result<Vec<Buffer>> {
         let Given { scalars, origin, watch } = *given;
-        let windows = |step: &Step| step.operands.iter().map(|operand| operand.window(given)).collect();
-        let windows: Vec<Vec<Layout>> = plan.steps.iter().map(windows).collect();
+        let window = |operand: &Operand| (operand.window(given), operand.padding.at(given));
+        let windows = |step: &Step| step.operands.iter().map(window).collect();
+        let windows: Vec<Vec<(Layout, Padding)>> = plan.steps.iter().map(windows).collect();
         let mut times = watch.map(|_| Vec::with_capacity(plan.steps.len()));
         let noted = times.as_mut();
         // `origin` and `watch` stay on this thread.

@@ -1,63 +1,8 @@
-//! Moving elements of any dtype: padding and concatenation.
+//! Moving elements of any dtype: concatenation.
 
-use crate::program::splat;
 use crate::step::Job;
 use crate::threads::{self, TASK};
-use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::error::{ErrorKind, Problem};
-
-/// Writes the operand at `before`, and `value` around it.
-pub fn pad(before: &[usize], value: Scalar, job: &mut Job<'_>) -> Result<(), Problem> {
-    let input = job.operand(0)?;
-    let (from, to) = (&input.layout.shape, job.shape()?);
-    let bytes = input.contiguous_bytes()?;
-    let fits = from.len() == to.len()
-        && before.len() == to.len()
-        && (0..to.len()).all(|axis| before[axis].checked_add(from[axis]).is_some_and(|end| end <= to[axis]));
-    if !fits {
-        return Err(Problem::new(ErrorKind::Shape, "cannot hold its input at that place"));
-    }
-    // Axes after the last that grows are copied whole.
-    let whole = (0..to.len()).rev().find(|&axis| from[axis] != to[axis]).map_or(0, |axis| axis + 1);
-    let size = input.dtype.size();
-    let element: usize = to[whole..].iter().product::<usize>() * size;
-    let (outer, grows) = (whole.saturating_sub(1), whole > 0);
-    let (source_row, target_row, skip) = match grows {
-        true => (from[outer] * element, to[outer] * element, before[outer] * element),
-        false => (element, element, 0),
-    };
-    let value = value.to_bytes(input.dtype);
-    let out = job.result::<u8>(0)?;
-    if out.is_empty() {
-        return Ok(());
-    }
-    let rows = (TASK * size / target_row).max(1);
-    threads::chunks(out, rows * target_row, |task, out| {
-        for (i, out) in out.chunks_mut(target_row).enumerate() {
-            match source(&from[..outer], &to[..outer], before, task * rows + i) {
-                Some(row) => {
-                    splat(&value, &mut out[..skip]);
-                    out[skip..skip + source_row].copy_from_slice(&bytes[row * source_row..(row + 1) * source_row]);
-                    splat(&value, &mut out[skip + source_row..]);
-                }
-                None => splat(&value, out),
-            }
-        }
-    });
-    Ok(())
-}
-
-/// The input's row that lies in row `index` of the output, if there is one.
-fn source(from: &[usize], to: &[usize], before: &[usize], mut index: usize) -> Option<usize> {
-    let (mut row, mut rows) = (0, 1);
-    for axis in (0..to.len()).rev() {
-        let place = (index % to[axis]).checked_sub(before[axis]).filter(|&place| place < from[axis])?;
-        index /= to[axis];
-        row += place * rows;
-        rows *= from[axis];
-    }
-    Some(row)
-}
 
 /// Writes the operands one after the other along `axis`.
 pub fn cat(axis: usize, job: &mut Job<'_>) -> Result<(), Problem> {

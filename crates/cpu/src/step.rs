@@ -5,7 +5,7 @@ use crate::view::View;
 use crate::{conv, custom, fold, index, matmul, movement, program, reduce};
 use bytemuck::Pod;
 use std::sync::Arc;
-use wgrad_plan::{Instruction, Operand, Program, ScalarRange, Work};
+use wgrad_plan::{Instruction, Operand, Padding, Program, ScalarRange, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
@@ -82,6 +82,10 @@ pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
         Work::Program(program) => return program::run(program, job.inputs, job.results, job.pool),
         Work::Op { op, scalars, .. } => (op, job.inputs.scalars(scalars)),
     };
+    let own = if job.then.is_some() { 2 } else { job.inputs.views.len() };
+    if job.inputs.views.iter().take(own).any(|view| view.padding.is_some()) {
+        return Err(Problem::new(ErrorKind::Value, "needs an input without padding"));
+    }
     let contracts = |compute| {
         matches!(compute, Compute::Matmul | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_))
     };
@@ -93,7 +97,6 @@ pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
     }
     match op.compute() {
         Compute::Extreme(kind, axes) => reduce::extreme(kind, axes, job),
-        Compute::Pad(before) => movement::pad(before, scalars.first().copied().unwrap_or(Scalar::Int(0)), job),
         Compute::Fold(windows) => fold::fold(windows, job),
         Compute::Gather(axis) => index::gather(axis, job),
         Compute::ScatterAdd(axis) => index::scatter_add(axis, job),
@@ -137,7 +140,13 @@ fn as_dtype(view: &View<'_>, dtype: DType, pool: &Arc<Pool>) -> Result<(Buffer, 
         shape.iter().zip(strides).map(|(&size, &stride)| if stride == 0 { size.min(1) } else { size }).collect();
     let layout = Layout::contiguous(&once).expanded(shape);
     let window = Layout { shape: once.clone(), strides: strides.clone(), offset: *offset };
-    let operand = Operand { value: 0, dtype: view.dtype, layout: window.clone(), starts: Vec::new() };
+    let operand = Operand {
+        value: 0,
+        dtype: view.dtype,
+        layout: window.clone(),
+        starts: Vec::new(),
+        padding: Padding::default(),
+    };
     let code = vec![
         Instruction::Load(0, view.dtype),
         Instruction::Map { map: Map::Cast, args: vec![0], dtype, scalars: 0..0 },

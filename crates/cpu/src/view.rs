@@ -1,11 +1,12 @@
 //! Operands as kernels see them: a window on typed elements.
 
 use bytemuck::Pod;
+use wgrad_plan::Padding;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
 
-/// A window on a value's bytes; every position of it lies within them.
+/// A window on a value's bytes; without padding, every position of it lies within them.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     bytes: &'a [u8],
@@ -15,14 +16,24 @@ pub struct View<'a> {
     pub layout: &'a Layout,
     /// What they are.
     pub dtype: DType,
+    /// Numbers around them.
+    pub padding: Option<&'a Padding>,
 }
 
 impl<'a> View<'a> {
     /// The window, if it lies within the bytes.
     pub fn new(bytes: &'a [u8], layout: &'a Layout, dtype: DType) -> Result<Self, Problem> {
-        let view = View { bytes, in_result: None, layout, dtype };
+        let view = View { bytes, in_result: None, layout, dtype, padding: None };
         view.check(layout)?;
         Ok(view)
+    }
+
+    /// A window that may reach beyond the bytes, where it shows other numbers.
+    pub fn padded(bytes: &'a [u8], layout: &'a Layout, dtype: DType, padding: &'a Padding) -> Result<Self, Problem> {
+        match padding.is_none() {
+            true => View::new(bytes, layout, dtype),
+            false => Ok(View { bytes, in_result: None, layout, dtype, padding: Some(padding) }),
+        }
     }
 
     /// Another window on the same bytes, if it lies within them.
@@ -32,7 +43,7 @@ impl<'a> View<'a> {
 
     /// All elements of a result, in order, as they are before it is written.
     pub fn of_result(result: usize, layout: &'a Layout, dtype: DType) -> Self {
-        View { bytes: &[], in_result: Some(result), layout, dtype }
+        View { bytes: &[], in_result: Some(result), layout, dtype, padding: None }
     }
 
     /// Checks that another window lies within the bytes.

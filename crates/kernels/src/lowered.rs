@@ -5,7 +5,7 @@ use crate::lower::Lowering;
 use crate::params::Params;
 use crate::pipelines::Pipeline;
 use std::sync::{Arc, Weak};
-use wgrad_plan::{Given, Plan, Step, ValueId, Work};
+use wgrad_plan::{Given, Operand, Plan, Step, ValueId, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{Problem, Result};
 use wgrad_tensor::op::Compute;
@@ -79,6 +79,7 @@ impl Lowered {
 
 /// The numbers of a run that put a step's windows where they are.
 fn starts<'a>(step: &'a Step, given: &'a Given<'_>) -> impl Iterator<Item = Scalar> + 'a {
-    let starts = step.operands.iter().flat_map(|operand| &operand.starts);
+    let bounds = |operand: &'a Operand| operand.padding.bounds.iter().flat_map(|bound| &bound.starts);
+    let starts = step.operands.iter().flat_map(move |operand| operand.starts.iter().chain(bounds(operand)));
     starts.filter_map(|(scalar, _)| given.scalars.get(*scalar).copied())
 }

@@ -45,6 +45,12 @@ impl Params {
         }
     }
 
+    /// A place that a window starts from, which is before its value where that is padded: as with strides.
+    pub fn start(&mut self, place: isize) {
+        self.too_large |= u32::try_from(place).is_err() && i32::try_from(place).is_err();
+        self.words.push(Word::Fixed(place as u32));
+    }
+
     /// Words as they are.
     pub fn words(&mut self, words: &[u32]) {
         self.words.extend(words.iter().map(|&word| Word::Fixed(word)));

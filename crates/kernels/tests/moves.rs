@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use wgrad_plan::Backend;
+use wgrad_plan::{Backend, Instruction};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::op::Windows;
 
@@ -31,22 +31,23 @@ fn first_bytes(gpu: &wgrad_kernels::Gpu, build: &Build, inputs: &[wgrad_tensor::
 fn pads_every_dtype() {
     let mut dice = Dice::new();
     for gpu in gpus() {
-        for dtype in DType::ALL {
+        for dtype in DType::ALL.into_iter().filter(|&dtype| dtype != DType::F64 || gpu.describe().f64) {
             for (shape, before, after) in [
                 (vec![5], vec![2], vec![1]),
                 (vec![3, 4], vec![0, 1], vec![0, 2]),
                 (vec![3, 4], vec![1, 0], vec![2, 0]),
                 (vec![2, 3, 5], vec![1, 0, 3], vec![0, 0, 0]),
                 (vec![2, 3, 4, 3], vec![0, 0, 1, 1], vec![0, 0, 1, 2]),
-                (vec![0, 3], vec![2, 0], vec![1, 0]),
-                (vec![], vec![], vec![]),
+                (vec![4, 8], vec![0, 4], vec![3, 4]),
+                (vec![1], vec![0], vec![6]),
             ] {
                 let out: Vec<usize> = shape.iter().zip(&before).zip(&after).map(|((s, b), a)| s + b + a).collect();
                 let bytes = random_bytes(&mut dice, shape.iter().product(), dtype);
                 let value = if dtype == DType::Bool { Scalar::Int(1) } else { Scalar::Int(7) };
                 let mut build = Build::default();
                 let x = build.input(&shape, dtype);
-                build.op_with(TestOp::Pad(before.clone()), &[value], vec![x], &out, dtype);
+                let x = build.padded(&x, &before, &out, value);
+                build.map(&out, vec![Instruction::Load(0, dtype)], &[0], vec![x]);
                 let expected: Vec<u8> = coordinates(&out)
                     .iter()
                     .flat_map(|at| {

@@ -176,7 +176,7 @@ fn keep_for_gradient(node: &Arc<Node>, wanted: &mut Wanted) {
 /// What a view looks at.
 fn viewed(edge: &Edge) -> Arc<Node> {
     let mut node = edge.node().clone();
-    while let (true, Compute::View) = (node.is_pending(), node.op().compute()) {
+    while let (true, Compute::View | Compute::Pad(_)) = (node.is_pending(), node.op().compute()) {
         match node.with_inputs(|inputs| inputs.first().map(|input| input.node().clone())) {
             Some(base) => node = base,
             None => break,
@@ -194,7 +194,7 @@ fn keep(node: &Arc<Node>, wanted: &mut Wanted) {
             continue;
         }
         match node.op().compute() {
-            Compute::View | Compute::Map(_) if node.checkpoint().is_none() => {
+            Compute::View | Compute::Pad(_) | Compute::Map(_) if node.checkpoint().is_none() => {
                 node.with_inputs(|inputs| open.extend(inputs.iter().map(|input| input.node().clone())));
             }
             _ => wanted.add(&node),

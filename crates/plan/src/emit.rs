@@ -1,10 +1,12 @@
 //! From groups of items to steps.
 
 use crate::groups::{Form, Group, Groups};
-use crate::items::{Base, Items, Kind, Read, Starts};
+use crate::items::{Base, Items, Kind};
 use crate::memory::{capacities, in_place};
 use crate::order::order;
+use crate::padding::Padding;
 use crate::plan::{Instruction, Operand, Plan, Program, ScalarRange, Step, ValueId, Work};
+use crate::read::{Read, Starts};
 use crate::space::{along_rows, shape};
 use std::collections::{HashMap, HashSet};
 use wgrad_tensor::layout::Layout;
@@ -156,6 +158,7 @@ impl Emitter<'_, '_> {
             dtype: read.dtype,
             layout: read.layout.clone(),
             starts: read.starts.clone(),
+            padding: read.padding.clone(),
         };
         items.items[item].reads.iter().map(operand).collect()
     }
@@ -192,7 +195,7 @@ struct Writer<'w, 'p, 'a> {
     registers: HashMap<usize, usize>,
     /// The registers of what is the same everywhere.
     constants: HashMap<usize, usize>,
-    loads: HashMap<(ValueId, Layout, Starts), usize>,
+    loads: HashMap<(ValueId, Layout, Starts, Padding), usize>,
     results: Vec<ValueId>,
 }
 
@@ -307,20 +310,22 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
                 return register;
             }
             if items.items[base].is_free {
-                let window = self.window(item, number, read);
+                let window = self.window(item, number, read).layout;
                 return self.made_again(base, window);
             }
         }
-        let layout = self.window(item, number, read);
+        let Read { layout, mut starts, mut padding, .. } = self.window(item, number, read);
         let value = self.emitter.base(read.base);
-        // Nothing is read from an empty window, wherever it starts.
-        let starts = if self.group.count == 0 { Vec::new() } else { read.starts.clone() };
-        let key = (value, layout, starts);
+        if self.group.count == 0 {
+            // Nothing is read from an empty window, wherever it starts.
+            (starts, padding) = Default::default();
+        }
+        let key = (value, layout, starts, padding);
         if let Some(&register) = self.loads.get(&key) {
             return register;
         }
-        let (value, layout, starts) = key.clone();
-        self.operands.push(Operand { value, dtype: read.dtype, layout, starts });
+        let (value, layout, starts, padding) = key.clone();
+        self.operands.push(Operand { value, dtype: read.dtype, layout, starts, padding });
         let register = self.push(Instruction::Load(self.operands.len() - 1, read.dtype));
         self.loads.insert(key, register);
         register
@@ -354,18 +359,19 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
     }
 
     /// A read's window over the program's index space.
-    fn window(&self, item: usize, number: usize, read: &Read) -> Layout {
+    fn window(&self, item: usize, number: usize, read: &Read) -> Read {
         let over_places = match self.emitter.items.items[item].kind {
             Kind::Reduce(..) => true,
             Kind::Pick(_) => number == 0,
             _ => !self.emitter.groups.per_row[item],
         };
+        let Program { shape, row_axes, .. } = &self.program;
         let seen = match over_places {
-            true => read.layout.reshaped(&self.program.shape),
-            false => along_rows(&read.layout, &self.program.shape, self.program.row_axes),
+            true => read.seen(|layout| layout.reshaped(shape)),
+            false => read.seen(|layout| along_rows(layout, shape, *row_axes)),
         };
         debug_assert!(seen.is_some(), "the index space has the breaks of all its windows");
-        seen.unwrap_or_else(|| read.layout.clone())
+        seen.unwrap_or_else(|| read.clone())
     }
 
     fn finish(self) -> (Program, Vec<Operand>, Vec<ValueId>) {

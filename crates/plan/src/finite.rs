@@ -1,6 +1,7 @@
 //! The search for the first kernel that makes a NaN or an infinity out of finite numbers.
 
 use crate::backend::Backend;
+use crate::padding::Bound;
 use crate::plan::{Given, Plan};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::DType;
@@ -43,7 +44,8 @@ pub(crate) fn run<B: Backend>(backend: &B, plan: &Plan, inputs: Vec<Buffer>, giv
             }
             let mut read_finite = true;
             for operand in &step.operands {
-                read_finite &= is_finite(operand.value)?;
+                let finite = |bound: &Bound| given.scalars.get(bound.number).is_none_or(|x| x.as_f64().is_finite());
+                read_finite &= is_finite(operand.value)? && operand.padding.bounds.iter().all(finite);
             }
             if read_finite {
                 let message = "made a NaN or an infinity out of finite numbers";

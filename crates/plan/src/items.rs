@@ -1,8 +1,8 @@
-//! What there is to compute, once views are seen through: items, which read each other's values through windows.
+//! What there is to compute, once views and padding are seen through: items, which read each other's values through
+//! windows.
 
 use crate::graph::{Call, Graph, Source};
-use std::ops::Range;
-use wgrad_tensor::dtype::{DType, Scalar};
+use crate::read::{Link, Read, expanded, ordered, through, through_all, turned, with_axes_last};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Compute, Map, Meta, OpRef, Reduction};
 use wgrad_tensor::row::RowOp;
@@ -38,20 +38,6 @@ pub(crate) enum Kind {
     Op,
 }
 
-/// How an item sees a value: the window on it, and the way that led there.
-#[derive(Clone, Debug)]
-pub(crate) struct Read {
-    pub base: Base,
-    pub dtype: DType,
-    /// From the base's own contiguous layout to the window.
-    pub links: Vec<Link>,
-    pub layout: Layout,
-    pub starts: Starts,
-}
-
-/// Numbers that move a window: which, and by how many elements each.
-pub(crate) type Starts = Vec<(usize, isize)>;
-
 /// Whose value is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Base {
@@ -59,17 +45,6 @@ pub(crate) enum Base {
     Item(usize, usize),
     /// A value that is there already.
     Input(usize),
-}
-
-/// A step from one window to the next.
-#[derive(Clone, Debug)]
-pub(crate) enum Link {
-    /// The view that a call recorded.
-    View(usize),
-    /// The axes in another order.
-    Order(Vec<usize>),
-    /// Repeated up to a shape.
-    Expand(Shape),
 }
 
 /// All items, each after those that it reads, and where the results asked for are.
@@ -82,22 +57,6 @@ pub(crate) struct Items<'a> {
     /// How many items the graph itself has; what is computed again comes after them.
     pub graph_items: usize,
     pub wanted: Vec<Base>,
-}
-
-impl Read {
-    fn whole(base: Base, meta: &Meta) -> Read {
-        Read { base, dtype: meta.dtype, links: Vec::new(), layout: Layout::contiguous(&meta.shape), starts: Vec::new() }
-    }
-
-    fn expand(&mut self, shape: &Shape) {
-        self.layout = self.layout.expanded(shape);
-        self.links.push(Link::Expand(shape.clone()));
-    }
-
-    /// Whether it reads `count` elements in order, from the first on.
-    pub fn is_linear(&self, count: usize) -> bool {
-        self.starts.is_empty() && self.layout.shape.count() == count && self.layout.is_contiguous()
-    }
 }
 
 /// The items of a graph.
@@ -137,7 +96,7 @@ fn turn_products(graph: &Graph, items: &mut [Item], wanted: &[Base]) {
         }
     }
     for copy in 0..items.len() {
-        let (Kind::Copy, [Read { base: Base::Item(product, _), layout, starts, .. }]) =
+        let (Kind::Copy, [read @ Read { base: Base::Item(product, _), layout, .. }]) =
             (items[copy].kind, &items[copy].reads[..])
         else {
             continue;
@@ -145,19 +104,14 @@ fn turn_products(graph: &Graph, items: &mut [Item], wanted: &[Base]) {
         let product = *product;
         let Some(order) = transposed(&items[product].metas[0].shape) else { continue };
         let is_matmul = matches!(graph.calls[items[product].call].op.compute(), Compute::Matmul);
-        let turned = ordered(&Layout::contiguous(&items[product].metas[0].shape), &order);
-        if !is_matmul || readers[product] != 1 || !starts.is_empty() || *layout != turned {
+        let transpose = ordered(&Layout::contiguous(&items[product].metas[0].shape), &order);
+        if !is_matmul || readers[product] != 1 || !read.is_fixed() || *layout != transpose {
             continue;
         }
-        let turn = |read: &Read| {
-            let mut read = Read { layout: ordered(&read.layout, &order), ..read.clone() };
-            read.links.push(Link::Order(order.clone()));
-            read
-        };
         let [left, right] = &items[product].reads[..] else { continue };
-        items[product].reads = vec![turn(right), turn(left)];
-        items[product].metas[0].shape = turned.shape.clone();
-        items[copy].reads[0].layout = Layout::contiguous(&turned.shape);
+        items[product].reads = vec![turned(right, &order), turned(left, &order)];
+        items[product].metas[0].shape = transpose.shape.clone();
+        items[copy].reads[0].layout = Layout::contiguous(&transpose.shape);
         items[copy].reads[0].links.clear();
     }
 }
@@ -200,8 +154,12 @@ impl Builder<'_> {
         }
         let compute = call.op.compute();
         let kind = match compute {
-            Compute::View => {
+            Compute::View | Compute::Pad(_) => {
                 let window = match reads.pop() {
+                    // Of an empty value, nothing but the number around it is seen.
+                    Some(read) if matches!(compute, Compute::Pad(_)) && read.layout.shape.count() == 0 => {
+                        self.constant(number, call, &[read])
+                    }
                     Some(read) => self.view(number, call, read),
                     None => return,
                 };
@@ -210,7 +168,9 @@ impl Builder<'_> {
             }
             Compute::Map(map) => {
                 let shape = &call.metas[0].shape;
-                reads.iter_mut().filter(|read| read.layout.shape != *shape).for_each(|read| read.expand(shape));
+                for read in reads.iter_mut().filter(|read| read.layout.shape != *shape) {
+                    *read = expanded(read, shape);
+                }
                 Kind::Map(map)
             }
             Compute::Reduce(_, []) => Kind::Copy,
@@ -227,8 +187,12 @@ impl Builder<'_> {
         if matches!(kind, Kind::Contraction) {
             reads = reads.into_iter().map(|read| self.before_cast(read)).collect();
         }
-        if matches!(kind, Kind::Contraction | Kind::Op) && !compute.takes_windows() {
-            reads = reads.into_iter().map(|read| self.in_order(read, number)).collect();
+        if matches!(kind, Kind::Contraction | Kind::Op) {
+            let fit = |read| match compute.takes_windows() {
+                true => self.within(read, number),
+                false => self.in_order(read, number),
+            };
+            reads = reads.into_iter().map(fit).collect();
         }
         let is_free = matches!(kind, Kind::Map(_)) && reads.iter().all(|read| self.is_simple(read));
         self.items.push(Item { kind, call: number, metas: call.metas.clone(), reads, is_free });
@@ -268,37 +232,75 @@ impl Builder<'_> {
     }
 
     fn view(&mut self, number: usize, call: &Call, read: Read) -> Read {
-        match through(self.graph, &read, &Link::View(number)) {
-            // What is made from positions has no offset that a number could move.
-            Some(seen) if seen.starts.is_empty() || !self.is_made_from_positions(&seen) => return seen,
-            _ => {}
+        let link = Link::Call(number);
+        let seen = through(self.graph, &read, &link).filter(|seen| self.is_readable(seen));
+        if let Some(seen) = seen {
+            return seen;
         }
         let copy = self.copy(read, number);
-        through(self.graph, &copy, &Link::View(number)).unwrap_or_else(|| Read::whole(copy.base, &call.metas[0]))
+        through(self.graph, &copy, &link).unwrap_or_else(|| Read::whole(copy.base, &call.metas[0]))
     }
 
     /// What a read was cast from, seen through the same window, where that has fewer bytes to read.
     fn before_cast(&self, read: Read) -> Read {
         let Base::Item(base, _) = read.base else { return read };
         match &self.items[base] {
-            Item { kind: Kind::Map(Map::Cast), reads, .. } if reads[0].dtype.size() < read.dtype.size() => {
+            Item { kind: Kind::Map(Map::Cast), reads, .. }
+                if read.is_within() && reads[0].dtype.size() < read.dtype.size() =>
+            {
                 through_all(self.graph, &reads[0], &read.links).unwrap_or(read)
             }
             _ => read,
         }
     }
 
-    fn is_made_from_positions(&self, read: &Read) -> bool {
-        matches!(read.base, Base::Item(base, _) if is_made_from_positions(&self.items[base]))
+    /// Whether a window is one that can be read. What is made wherever it is read has no end, and what is made from
+    /// positions no offset that a number could move.
+    fn is_readable(&self, read: &Read) -> bool {
+        let Base::Item(base, _) = read.base else { return true };
+        let item = &self.items[base];
+        !item.is_free || read.is_fixed() || (read.is_within() && !is_made_from_positions(item))
     }
 
     /// The same elements as a whole value in order; copied where they are not.
     fn in_order(&mut self, read: Read, call: usize) -> Read {
+        if let Some(Link::Call(pad)) = read.links.last()
+            && let Some(copy) = self.copy_of_padded(*pad)
+        {
+            return copy;
+        }
         let count = match read.base {
             Base::Item(item, output) => self.items[item].metas[output].shape.count(),
             Base::Input(input) => self.graph.inputs[input].shape.count(),
         };
         if read.is_linear(count) { read } else { self.copy(read, call) }
+    }
+
+    /// The same window on a value that it lies within: on a copy of what was padded last, if it was.
+    fn within(&mut self, read: Read, call: usize) -> Read {
+        for (at, link) in read.links.iter().enumerate().rev() {
+            if let Link::Call(pad) = link
+                && let Some(copy) = self.copy_of_padded(*pad)
+            {
+                let seen = through_all(self.graph, &copy, &read.links[at + 1..]);
+                return seen.unwrap_or_else(|| self.copy(read, call));
+            }
+        }
+        read
+    }
+
+    /// What a call gives, where it pads: a copy for all that need one.
+    fn copy_of_padded(&mut self, call: usize) -> Option<Read> {
+        if !matches!(self.graph.calls[call].op.compute(), Compute::Pad(_)) {
+            return None;
+        }
+        let read = self.read(Source::Call(call, 0));
+        if read.is_within() {
+            return Some(read);
+        }
+        let copy = self.copy(read, call);
+        self.of_call[call] = Some(Made::Window(copy.clone()));
+        Some(copy)
     }
 
     fn copy(&mut self, read: Read, call: usize) -> Read {
@@ -311,54 +313,4 @@ impl Builder<'_> {
 /// Whether an item's elements follow from their positions.
 pub(crate) fn is_made_from_positions(item: &Item) -> bool {
     matches!(item.kind, Kind::Map(Map::Arange | Map::Random(_)))
-}
-
-/// The window with some axes moved to the end.
-pub(crate) fn with_axes_last(read: &Read, axes: &[usize]) -> Read {
-    let kept = (0..read.layout.shape.len()).filter(|axis| !axes.contains(axis));
-    let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
-    let mut moved = Read { layout: ordered(&read.layout, &order), ..read.clone() };
-    moved.links.push(Link::Order(order));
-    moved
-}
-
-fn ordered(layout: &Layout, order: &[usize]) -> Layout {
-    Layout {
-        shape: order.iter().map(|&axis| layout.shape[axis]).collect(),
-        strides: order.iter().map(|&axis| layout.strides[axis]).collect(),
-        offset: layout.offset,
-    }
-}
-
-/// A window seen through one more link, if that is a window.
-pub(crate) fn through(graph: &Graph, read: &Read, link: &Link) -> Option<Read> {
-    let mut seen = read.clone();
-    seen.links.push(link.clone());
-    match link {
-        Link::Order(order) => seen.layout = ordered(&read.layout, order),
-        Link::Expand(shape) => seen.layout = read.layout.expanded(shape),
-        Link::View(number) => {
-            let call = &graph.calls[*number];
-            let shape: &Shape = &call.metas[0].shape;
-            let Range { start, end } = call.numbers;
-            let mut numbers = vec![Scalar::Int(0); end - start];
-            seen.layout = call.op.view(&read.layout, &numbers, shape)?;
-            for number in 0..numbers.len() {
-                // Windows move evenly with their numbers. Where a step of one leads outside, the number is always 0.
-                numbers[number] = Scalar::Int(1);
-                let moved = call.op.view(&read.layout, &numbers, shape);
-                let by = moved.map_or(0, |moved| moved.offset as isize - seen.layout.offset as isize);
-                if by != 0 {
-                    seen.starts.push((start + number, by));
-                }
-                numbers[number] = Scalar::Int(0);
-            }
-        }
-    }
-    Some(seen)
-}
-
-/// A window seen through several links.
-pub(crate) fn through_all(graph: &Graph, read: &Read, links: &[Link]) -> Option<Read> {
-    links.iter().try_fold(read.clone(), |read, link| through(graph, &read, link))
 }

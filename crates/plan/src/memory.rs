@@ -51,6 +51,7 @@ fn is_last_use(plan: &Plan, step: &Step, number: usize, result: ValueId) -> bool
     operand.dtype == meta.dtype
         && plan.values[operand.value].shape.count() == meta.shape.count()
         && operand.starts.is_empty()
+        && operand.padding.is_none()
         && operand.layout.is_contiguous()
         && step.frees.contains(&operand.value)
         && step.operands.iter().filter(|other| other.value == operand.value).count() == 1
@@ -142,6 +143,7 @@ impl Lives {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::padding::{Bound, Padding};
     use crate::plan::Operand;
     use wgrad_tensor::DType;
     use wgrad_tensor::layout::Layout;
@@ -153,7 +155,13 @@ mod tests {
         let step = |result: usize| {
             let shape = values[result].shape.clone();
             let layout = Layout::contiguous(&shape);
-            let operand = Operand { value: result - 1, dtype: DType::F32, layout, starts: Vec::new() };
+            let operand = Operand {
+                value: result - 1,
+                dtype: DType::F32,
+                layout,
+                starts: Vec::new(),
+                padding: Padding::default(),
+            };
             let code = vec![Instruction::Load(0, DType::F32)];
             let program = Program { shape, row_axes: 0, code, stores: vec![0] };
             let work = Work::Program(program);
@@ -184,6 +192,11 @@ mod tests {
         let mut kept = chain(&[8, 8]);
         kept.steps[0].frees.clear();
         assert_eq!(in_place(&kept, &kept.steps[0]), [None], "the operand is needed later");
+        let mut padded = chain(&[8, 8]);
+        let layout = padded.steps[0].operands[0].layout.clone();
+        let bound = Bound { layout, starts: Vec::new(), inside: 1..9, number: 0 };
+        padded.steps[0].operands[0].padding = Padding { before: 1, bounds: vec![bound] };
+        assert_eq!(in_place(&padded, &padded.steps[0]), [None], "elements are read one place later than written");
         let mut flipped = chain(&[8, 8]);
         flipped.steps[0].operands[0].layout.strides = vec![-1];
         assert_eq!(in_place(&flipped, &flipped.steps[0]), [None], "elements are read elsewhere than written");

@@ -1,6 +1,7 @@
 //! The plan: what to compute, in which order, from which values into which.
 
 use crate::kept::Kept;
+use crate::padding::{Padding, moved};
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
@@ -106,17 +107,19 @@ pub struct Operand {
     pub layout: Layout,
     /// Starts of slices: each adds the number at this place of [`Given::scalars`] times these elements to the offset.
     pub starts: Vec<(usize, isize)>,
+    /// Where the window reaches beyond the value, which only that of a program does.
+    pub padding: Padding,
 }
 
 impl Operand {
     /// The window as this run's numbers make it.
     pub fn window(&self, given: &Given<'_>) -> Layout {
-        let mut layout = self.layout.clone();
-        for &(scalar, stride) in &self.starts {
-            let start = given.scalars.get(scalar).map_or(0, |start| start.as_i64()) as isize;
-            layout.offset = layout.offset.wrapping_add_signed(start * stride);
-        }
-        layout
+        moved(&self.layout, &self.starts, given)
+    }
+
+    /// Everything that says which element is seen where: the window, and the bounds of its padding.
+    pub fn layouts(&self) -> impl Iterator<Item = &Layout> {
+        std::iter::once(&self.layout).chain(self.padding.bounds.iter().map(|bound| &bound.layout))
     }
 }
 
@@ -248,7 +251,7 @@ impl Program {
     pub(crate) fn gives_rows(&self, instruction: &Instruction, operands: &[Operand], before: &[bool]) -> bool {
         self.row_axes > 0
             && match instruction {
-                Instruction::Load(operand, _) => self.is_still(&operands[*operand].layout),
+                Instruction::Load(operand, _) => operands[*operand].layouts().all(|layout| self.is_still(layout)),
                 Instruction::Generate { layout, .. } => self.is_still(layout),
                 Instruction::Map { args, .. } => args.iter().all(|&arg| before[arg]),
                 Instruction::Reduce(..) | Instruction::Pick(..) => true,

@@ -41,7 +41,7 @@ pub(crate) fn bytes(plan: &Plan, step: &Step) -> u64 {
     let mut read: Vec<(usize, u64)> = Vec::new();
     for Operand { value, dtype, layout, .. } in &step.operands {
         let elements: usize = layout.merged().iter().filter(|(_, stride)| *stride != 0).map(|(size, _)| size).product();
-        let bytes = (elements * dtype.size()) as u64;
+        let bytes = (elements.min(plan.values[*value].shape.count()) * dtype.size()) as u64;
         match read.iter_mut().find(|(known, _)| known == value) {
             Some((_, most)) => *most = bytes.max(*most),
             None => read.push((*value, bytes)),

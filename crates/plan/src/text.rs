@@ -1,5 +1,6 @@
 //! Plans as text that a person can read.
 
+use crate::padding::Bound;
 use crate::plan::{Instruction, Operand, Plan, Program, Step, Work};
 use std::collections::HashSet;
 use std::fmt::{Display, Formatter, Result, Write};
@@ -121,17 +122,27 @@ impl Display for Plan {
 
 /// A value, and how the window on it moves where it is not the whole in order.
 fn window(operand: &Operand) -> String {
-    let Layout { shape, strides, offset } = &operand.layout;
-    let starts: String = operand.starts.iter().map(|(scalar, by)| format!(" + {by} * s{scalar}")).collect();
-    if operand.layout.is_contiguous() && starts.is_empty() {
-        return format!("v{}", operand.value);
+    let Operand { value, layout, starts, padding, .. } = operand;
+    if layout.is_contiguous() && starts.is_empty() && padding.is_none() {
+        return format!("v{value}");
     }
-    let strides: Vec<String> = shape
+    let mut text = format!("v{value}[{}", way(layout, padding.before, starts));
+    for Bound { layout, starts, inside, number } in &padding.bounds {
+        let _ = write!(text, "; s{number} outside 0..{} {}", inside.len(), way(layout, inside.start, starts));
+    }
+    text + "]"
+}
+
+/// Where a window that counts so many places before the first starts, and how it goes on.
+fn way(layout: &Layout, before: usize, starts: &[(usize, isize)]) -> String {
+    let strides: Vec<String> = layout
+        .shape
         .iter()
-        .zip(strides)
+        .zip(&layout.strides)
         .map(|(&size, stride)| if size == 1 { "0".into() } else { stride.to_string() })
         .collect();
-    format!("v{}[from {offset}{starts} by {}]", operand.value, strides.join(", "))
+    let starts: String = starts.iter().map(|(scalar, by)| format!(" + {by} * s{scalar}")).collect();
+    format!("from {}{starts} by {}", layout.offset as isize - before as isize, strides.join(", "))
 }
 
 fn words(instruction: &Instruction, operands: &[Operand]) -> String {

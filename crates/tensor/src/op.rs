@@ -159,7 +159,7 @@ pub enum Compute<'a> {
     Conv2dInput(&'a Window2d),
     /// Its gradient for the weight: `[n, o, oh, ow]` with the input gives the output's shape `[o, c / groups, kh, kw]`.
     Conv2dWeight(&'a Window2d),
-    /// The input at `before`, the node's scalar 0 around it.
+    /// Nothing: a window that reaches beyond the input, which lies at `before`, and shows the node's scalar 0 there.
     Pad(&'a [usize]),
     /// Sums windows back: the last axis of the input (window positions) is added into `axis`; see [`Windows`].
     Fold(&'a Windows),

@@ -1,6 +1,7 @@
 //! A program made ready: every register has its loop, and its stage between the reductions.
 
 use super::combine::Combine;
+use super::padded::Padded;
 use super::pick::Pick;
 use super::window::{Access, Cut, Load, Window};
 use super::{broken, cast, generate, select, unsupported};
@@ -66,6 +67,8 @@ pub struct Register<'a> {
 pub enum Source<'a> {
     /// An operand.
     Load(Load<'a>),
+    /// An operand with numbers around it.
+    Padded(Padded<'a>),
     /// An operand in whose place a result is written.
     Before(usize),
     /// These bytes everywhere.
@@ -276,6 +279,10 @@ impl<'a> Compiler<'a, '_> {
         if let Some(result) = view.in_result {
             return Ok(Source::Before(result));
         }
+        if let Some(padding) = view.padding {
+            let along = |layout: &Layout| self.along(layout, per_row);
+            return Ok(Source::Padded(Padded::new(view, padding, self.inputs.numbers, along)?));
+        }
         let window = self.window(view.layout, per_row);
         if !per_row {
             return Ok(Source::Load(Load::new(view, window, self.cut)));
@@ -289,11 +296,22 @@ impl<'a> Compiler<'a, '_> {
 
     /// A window over all places, in the order in which they are walked, or over the rows.
     fn window(&self, layout: &Layout, per_row: bool) -> Window {
+        let Layout { shape, strides, offset } = self.along(layout, per_row);
+        Window::new(shape.iter().copied().zip(strides), offset)
+    }
+
+    /// The axes of such a window, in that order.
+    fn along(&self, layout: &Layout, per_row: bool) -> Layout {
         let rank = self.program.shape.len();
         let (rows, row) = (0..rank - self.program.row_axes, rank - self.program.row_axes..rank);
         let row = if per_row { 0..0 } else { row };
         let (outer, inner) = if self.side == Side::Along { (rows, row) } else { (row, rows) };
-        Window::new(outer.chain(inner).map(|axis| (self.program.shape[axis], layout.strides[axis])), layout.offset)
+        let axes: Vec<usize> = outer.chain(inner).collect();
+        Layout {
+            shape: axes.iter().map(|&axis| self.program.shape[axis]).collect(),
+            strides: axes.iter().map(|&axis| layout.strides[axis]).collect(),
+            offset: layout.offset,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod compile;
 mod epilogue;
 mod generate;
 mod map;
+mod padded;
 mod phases;
 mod pick;
 mod place;
@@ -22,7 +23,6 @@ mod window;
 
 pub use collect::{collect_rows, collect_run};
 pub use epilogue::{Piece, even, pieces};
-pub use generate::splat;
 
 use crate::buffer::Pool;
 use crate::copy;
@@ -33,6 +33,7 @@ use std::sync::Arc;
 use wgrad_plan::{Instruction, Program};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::layout::Layout;
 
 /// Runs a program; `results` are contiguous.
 pub fn run(program: &Program, inputs: Inputs<'_>, results: &mut [&mut [u8]], pool: &Arc<Pool>) -> Result<(), Problem> {
@@ -46,10 +47,12 @@ pub fn run(program: &Program, inputs: Inputs<'_>, results: &mut [&mut [u8]], poo
     }
     if let ([Instruction::Load(number, _)], [out]) = (&*program.code, &mut *results) {
         let view = &inputs.views[*number];
-        if view.in_result.is_none() {
-            copy::copy(view, out);
+        if view.padding.is_none() {
+            if view.in_result.is_none() {
+                copy::copy(view, out);
+            }
+            return Ok(());
         }
-        return Ok(());
     }
     let outs = results.iter_mut().map(|out| &mut **out).collect();
     Map::new(program, inputs, 0)?.run(0..count, &[], outs, pool)
@@ -61,7 +64,11 @@ fn check(program: &Program, inputs: Inputs<'_>, results: &[&mut [u8]]) -> Result
     let instruction = |(i, instruction): (usize, &Instruction)| {
         let fits = match instruction {
             Instruction::Load(number, dtype) => {
-                inputs.views.get(*number).is_some_and(|view| view.dtype == *dtype && view.layout.shape == *shape)
+                let fits = |layout: &Layout| layout.shape == *shape && layout.strides.len() == shape.len();
+                inputs.views.get(*number).is_some_and(|view| {
+                    let bounds = view.padding.iter().flat_map(|padding| &padding.bounds);
+                    view.dtype == *dtype && fits(view.layout) && bounds.map(|bound| &bound.layout).all(fits)
+                })
             }
             Instruction::Generate { layout, .. } => layout.shape == *shape && layout.strides.len() == shape.len(),
             Instruction::Pick(_) => program.row_axes > 0,

@@ -111,6 +111,7 @@ impl Compiled<'_> {
         let value = |i: usize| self.value(register.args[i], tile, memory);
         match &register.source {
             Source::Load(load) => load.collect(range.clone(), out),
+            Source::Padded(padded) => padded.collect(range.clone(), out),
             Source::Constant(bytes) => splat(bytes, out),
             Source::Map(f) => {
                 let mut args: [&[u8]; 3] = [&[]; 3];

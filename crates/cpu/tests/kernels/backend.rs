@@ -3,7 +3,7 @@
 use crate::harness::{Code, Input, Probe, Random, Twice, backends, op, plan, reduce, run, run_on, run_one, run_plan};
 use std::sync::Arc;
 use wgrad_cpu::Cpu;
-use wgrad_plan::{Backend, Instruction, Operand, Plan, Program, Step, Work};
+use wgrad_plan::{Backend, Instruction, Operand, Padding, Plan, Program, Step, Work};
 use wgrad_tensor::device::Storage;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::ErrorKind;
@@ -36,7 +36,9 @@ fn reading_trims() {
 fn values_pass_from_step_to_step() {
     let count = 100_000;
     let layout = Layout::contiguous(&Shape::from([count]));
-    let operand = |value, dtype| vec![Operand { value, dtype, layout: layout.clone(), starts: vec![] }];
+    let padding = Padding::default;
+    let operand =
+        |value, dtype| vec![Operand { value, dtype, layout: layout.clone(), starts: vec![], padding: padding() }];
     let cast = Instruction::Map { map: Map::Cast, args: vec![0], dtype: DType::F32, scalars: 0..0 };
     let plan = || Plan {
         values: vec![Meta::new([count], DType::I32), Meta::new([count], DType::F32), Meta::new([1], DType::F32)],

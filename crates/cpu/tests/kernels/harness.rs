@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use wgrad_cpu::Cpu;
-use wgrad_plan::{Backend, Given, Instruction, Operand, Origin, Plan, Program, Step, Work};
+use wgrad_plan::{Backend, Bound, Given, Instruction, Operand, Origin, Padding, Plan, Program, Step, Work};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::elementwise::Elementwise;
@@ -28,13 +28,19 @@ pub struct Input {
     pub dtype: DType,
     pub bytes: Vec<u8>,
     pub layout: Layout,
+    pub padding: Padding,
 }
 
 impl Input {
     pub fn new<T: Element>(values: &[T], shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         assert_eq!(values.len(), shape.count());
-        Input { dtype: T::DTYPE, bytes: T::to_bytes(values), layout: Layout::contiguous(&shape) }
+        Input {
+            dtype: T::DTYPE,
+            bytes: T::to_bytes(values),
+            layout: Layout::contiguous(&shape),
+            padding: Padding::default(),
+        }
     }
 
     /// The same data through another window.
@@ -45,8 +51,51 @@ impl Input {
 
     /// What the window sees, in row-major order.
     pub fn seen<T: Element>(&self) -> Vec<T> {
+        self.seen_among(&[])
+    }
+
+    /// The same, where the padding shows some of these numbers.
+    pub fn seen_among<T: Element>(&self, numbers: &[T]) -> Vec<T> {
         let all = T::from_bytes(&self.bytes);
-        (0..self.layout.shape.count()).map(|i| all[self.layout.locate(i)]).collect()
+        let element = |i: usize| {
+            let outside = |bound: &&Bound| !bound.inside.contains(&bound.layout.locate(i));
+            match self.padding.bounds.iter().rev().find(outside) {
+                Some(bound) => numbers[bound.number],
+                None => all[self.layout.locate(i) - self.padding.before],
+            }
+        };
+        (0..self.layout.shape.count()).map(element).collect()
+    }
+
+    /// A window that walks forwards with a number around it: so many places before and after each axis.
+    pub fn padded(mut self, amounts: &[(usize, usize)], number: usize) -> Self {
+        let inner = self.layout.shape.clone();
+        let shape: Shape = inner.iter().zip(amounts).map(|(size, (before, after))| before + size + after).collect();
+        let by = |layout: &Layout| -> usize {
+            layout.strides.iter().zip(amounts).map(|(&stride, (before, _))| stride as usize * before).sum()
+        };
+        self.padding.before += by(&self.layout);
+        self.layout.shape = shape.clone();
+        for bound in &mut self.padding.bounds {
+            let by = by(&bound.layout);
+            bound.inside = bound.inside.start + by..bound.inside.end + by;
+            bound.layout.shape = shape.clone();
+        }
+        for (axis, (before, _)) in amounts.iter().enumerate() {
+            let mut strides = vec![0; shape.len()];
+            strides[axis] = 1;
+            let layout = Layout { shape: shape.clone(), strides, offset: 0 };
+            let inside = *before..before + inner[axis];
+            self.padding.bounds.push(Bound { layout, starts: vec![], inside, number });
+        }
+        self
+    }
+
+    /// The window and its padding seen in another way.
+    pub fn through(mut self, by: impl Fn(&Layout) -> Layout) -> Self {
+        self.layout = by(&self.layout);
+        self.padding.bounds.iter_mut().for_each(|bound| bound.layout = by(&bound.layout));
+        self
     }
 
     pub fn shape(&self) -> &Shape {
@@ -96,6 +145,7 @@ pub fn plan(work: Work, inputs: &[Input], outputs: &[Meta]) -> Plan {
         dtype: input.dtype,
         layout: input.layout.clone(),
         starts: vec![],
+        padding: input.padding.clone(),
     };
     let results: Vec<usize> = (inputs.len()..inputs.len() + outputs.len()).collect();
     Plan {
@@ -176,7 +226,7 @@ impl Code {
         self.program.code.len() - 1
     }
 
-    fn numbers(&mut self, scalars: &[Scalar]) -> std::ops::Range<usize> {
+    pub fn numbers(&mut self, scalars: &[Scalar]) -> std::ops::Range<usize> {
         let start = self.scalars.len();
         self.scalars.extend(scalars);
         start..self.scalars.len()
@@ -242,7 +292,6 @@ pub enum Probe {
     Conv2d(Window2d),
     Conv2dInput(Window2d),
     Conv2dWeight(Window2d),
-    Pad(Vec<usize>),
     Fold(Windows),
     Gather(usize),
     ScatterAdd(usize),
@@ -272,7 +321,6 @@ impl Op for Probe {
             Probe::Conv2d(window) => Compute::Conv2d(window),
             Probe::Conv2dInput(window) => Compute::Conv2dInput(window),
             Probe::Conv2dWeight(window) => Compute::Conv2dWeight(window),
-            Probe::Pad(before) => Compute::Pad(before),
             Probe::Fold(windows) => Compute::Fold(windows),
             Probe::Gather(axis) => Compute::Gather(*axis),
             Probe::ScatterAdd(axis) => Compute::ScatterAdd(*axis),

@@ -9,5 +9,6 @@ mod harness;
 mod map;
 mod matmul;
 mod movement;
+mod padded;
 mod reduce;
 mod rows;

@@ -1,46 +1,13 @@
-//! Padding, concatenation, folding, and reading and adding through indices.
+//! Concatenation, folding, and reading and adding through indices.
 
 use crate::harness::{Input, Probe, Random, op, ravel, run, run_one, unravel, windows};
 use half::f16;
-use wgrad_tensor::dtype::{DType, Element, Scalar};
+use wgrad_tensor::dtype::{DType, Element};
 use wgrad_tensor::error::ErrorKind;
 use wgrad_tensor::op::{Meta, Windows};
 
 fn count(shape: &[usize]) -> usize {
     shape.iter().product()
-}
-
-#[test]
-fn padding() {
-    let mut random = Random::new();
-    let cases: [(&[usize], &[usize], &[usize]); 8] = [
-        (&[3], &[2], &[9]),
-        (&[], &[], &[]),
-        (&[4, 5, 6], &[1, 0, 0], &[5, 5, 6]),
-        (&[4, 5, 6], &[0, 2, 1], &[4, 9, 7]),
-        (&[64, 3, 30, 30], &[0, 0, 1, 1], &[64, 3, 32, 32]),
-        (&[0, 4], &[2, 1], &[3, 6]),
-        (&[2, 3], &[0, 0], &[2, 3]),
-        (&[70_000], &[5], &[70_010]),
-    ];
-    for (shape, before, out) in cases {
-        let values = random.words(count(shape));
-        let mut exact = vec![77u32; count(out)];
-        for (i, &value) in values.iter().enumerate() {
-            let at: Vec<usize> = unravel(shape, i).iter().zip(before).map(|(i, before)| i + before).collect();
-            exact[ravel(out, &at)] = value;
-        }
-        let probe = || Probe::Pad(before.to_vec());
-        let input = Input::new(&values, shape);
-        assert_eq!(run_one::<u32>(op(probe(), &[Scalar::Int(77)]), &[input], out), exact);
-        let halves: Vec<f16> = values.iter().map(|&value| f16::from_f32((value % 500) as f32)).collect();
-        let found = run_one::<f16>(op(probe(), &[Scalar::Float(0.5)]), &[Input::new(&halves, shape)], out);
-        let halves = found.iter().filter(|&&x| x == f16::from_f32(0.5)).count();
-        assert_eq!(halves, count(out) - count(shape));
-    }
-    let x = Input::new(&[0f32; 4], [4]);
-    let error = run(op(Probe::Pad(vec![3]), &[]), &[x], &[Meta::new([6], DType::F32)]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Shape);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A program's instructions as WGSL expressions, their numbers as parameters, and what identifies both.
 
+use super::Input;
 use super::cast::{cast, register, stored};
 use crate::params::Params;
 use crate::pipelines::Key;
@@ -29,12 +30,16 @@ struct Number {
 }
 
 impl<'a> Code<'a> {
-    pub fn new(program: &'a Program) -> Self {
+    pub fn new(program: &'a Program, inputs: &[Input]) -> Self {
         let (mut first, mut numbers) = (Vec::with_capacity(program.code.len()), Vec::new());
         for instruction in &program.code {
             first.push(numbers.len());
             let mut whole = |dtype, scalar| numbers.push(Number { dtype, scalar, half: None });
             match instruction {
+                Instruction::Load(operand, dtype) => {
+                    let bounds = inputs.get(*operand).map_or(&[][..], |input| &input.padding.bounds);
+                    bounds.iter().for_each(|bound| whole(*dtype, bound.number));
+                }
                 Instruction::Map { map: Map::Constant, dtype, scalars, .. } => whole(*dtype, scalars.start),
                 Instruction::Generate { map: Map::Random(_), scalars, .. } => {
                     let halves = (0..4).map(|at| (scalars.start + at / 2, Some(at % 2)));
@@ -130,6 +135,13 @@ impl<'a> Code<'a> {
         Ok(format!("let r{at} = {};\n", self.value(at, source)?))
     }
 
+    /// What a load shows that finds `value`: the number of the outermost bound that its place is not inside of.
+    pub fn padded(&self, at: usize, value: String, inside: impl Iterator<Item = String>) -> String {
+        let number = |bound| constant(self.dtypes[at], &format!("params.number{}", self.first[at] + bound));
+        let show = |value, (bound, inside)| format!("select({}, {value}, {inside})", number(bound));
+        inside.enumerate().fold(value, show)
+    }
+
     fn value(&self, at: usize, source: &dyn Fn(usize) -> String) -> Result<String, Problem> {
         let dtype = self.dtypes[at];
         let number = |place: usize| format!("params.number{}", self.first[at] + place);
@@ -149,12 +161,24 @@ impl<'a> Code<'a> {
             }
             Map::Where => format!("select({}, {}, {})", arg(2)?, arg(1)?, arg(0)?),
             Map::Cast => cast(&arg(0)?, arg_dtype()?, dtype),
-            Map::Constant if dtype == DType::Bool => format!("({} != 0u)", number(0)),
-            Map::Constant => number(0),
+            Map::Constant => constant(dtype, &number(0)),
             Map::Arange | Map::Random(_) => {
                 return Err(Problem::new(ErrorKind::Value, "is made from positions, of which it has none"));
             }
         })
+    }
+}
+
+/// A register with a number that is a parameter.
+fn constant(dtype: DType, number: &str) -> String {
+    if dtype == DType::Bool { format!("({number} != 0u)") } else { number.to_owned() }
+}
+
+/// The place of an element that is there, where the window may reach beyond: the first element stands in for others.
+pub(crate) fn clamped(place: String, inside: impl Iterator<Item = String>) -> String {
+    match inside.reduce(|all, inside| format!("{all} && {inside}")) {
+        Some(inside) => format!("select(0u, {place}, {inside})"),
+        None => place,
     }
 }
 

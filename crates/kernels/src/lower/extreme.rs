@@ -23,7 +23,7 @@ impl Folded {
     fn new(input: &Input, axes: &[usize]) -> Self {
         let mut outer = Walk::of_axes(&input.layout, |axis| !axes.contains(&axis));
         if let Some(window) = outer.windows.first_mut() {
-            window.0 = input.layout.offset;
+            window.0 = input.layout.offset as isize;
         }
         Folded { outer, inner: Walk::of_axes(&input.layout, |axis| axes.contains(&axis)) }
     }

@@ -35,7 +35,7 @@ pub(super) struct End<'f> {
 impl<'f> Finish<'f> {
     /// The end of a kernel that has `first` bindings before it.
     pub fn end(&self, first: usize) -> End<'f> {
-        let code = Code::new(self.program);
+        let code = Code::new(self.program, self.inputs);
         let arrays = Arrays::new(self.inputs);
         let numbers: Vec<usize> = arrays.of.iter().map(|of| of + first).collect();
         let windows = Windows::new(&code, self.inputs, &numbers, Some(Style::Words(1)));
@@ -63,7 +63,7 @@ impl End<'_> {
 
     /// Its fields of `Params`.
     pub fn fields(&self) -> String {
-        self.code.fields() + &self.windows.walk.fields("")
+        self.code.fields() + &self.windows.fields()
     }
 
     /// Its bindings, and `fn finish(index, value)`.
@@ -88,7 +88,7 @@ impl Lowering<'_> {
         };
         let layout = with_last(&Layout::contiguous(&whole.shape), last);
         let shape = layout.shape.clone();
-        let input = Input { place, dtype, layout, wide: false };
+        let input = Input::whole(place, dtype, layout);
         let products = whole.code.iter().enumerate().filter(|(_, code)| matches!(code, Instruction::Product(_)));
         let known: Vec<Known> = products.map(|(register, _)| Known { register, input: input.clone(), rest }).collect();
         let still: Vec<(usize, isize)> = last.iter().map(|&(size, _)| (size, 0)).collect();

@@ -26,7 +26,7 @@ impl Levels {
             let args = instruction.args();
             let waits = args.iter().map(|&arg| levels.of[arg]).max().unwrap_or(0);
             let (per_row, level) = match instruction {
-                Instruction::Load(operand, _) => (still(&inputs[*operand].layout), 0),
+                Instruction::Load(operand, _) => (inputs[*operand].layouts().all(still), 0),
                 Instruction::Generate { layout, .. } => (still(layout), 0),
                 Instruction::Map { .. } => (args.iter().all(|&arg| levels.per_row[arg]), waits),
                 Instruction::Reduce(..) => (true, waits + 1),

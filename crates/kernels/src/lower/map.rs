@@ -2,7 +2,7 @@
 
 use super::cast::per_word;
 use super::code::Code;
-use super::map_text::{Load, Reach, Style, Text};
+use super::map_text::{Bound, Load, Reach, Style, Text};
 use super::walk::Walk;
 use super::{Input, Launch, Lowering};
 use crate::lowered::Place;
@@ -40,8 +40,12 @@ impl Arrays {
 /// How the windows of a program are walked.
 pub(super) struct Windows {
     pub style: Style,
-    loads: Vec<Load>,
-    made: Vec<(usize, Reach)>,
+    pub loads: Vec<Load>,
+    /// How the positions of generated numbers follow the index space, and which instruction makes them.
+    pub made: Vec<(usize, Reach)>,
+    /// Where what the loads see ends.
+    pub bounds: Vec<Bound>,
+    /// The windows of `loads`, those of `made`, and those of `bounds`.
     pub walk: Walk,
 }
 
@@ -51,7 +55,7 @@ impl Lowering<'_> {
         if count == 0 || outputs.is_empty() {
             return Ok(());
         }
-        let code = Code::new(program);
+        let code = Code::new(program, inputs);
         code.dtypes.iter().try_for_each(|&dtype| self.needs(dtype))?;
         let arrays = Arrays::new(inputs);
         let stores = code.stores();
@@ -60,7 +64,7 @@ impl Lowering<'_> {
 
         let mut params = code.params();
         params.sizes(&[items, count]);
-        windows.walk.params(&mut params);
+        windows.params(&mut params);
         let bound = 0..arrays.places.len();
         let launch = Launch {
             key: windows.key(Key::new("map"), &code),
@@ -92,13 +96,24 @@ impl Windows {
         let layouts: Vec<&Layout> = std::iter::once(&whole)
             .chain(inputs.iter().map(|input| &input.layout))
             .chain(made.iter().map(|(_, layout)| *layout))
+            .chain(inputs.iter().flat_map(|input| &input.padding.bounds).map(|bound| &bound.layout))
             .collect();
         let mut walk = Walk::new(&layouts);
         walk.windows.remove(0);
+        let mut bounds: Vec<Bound> = Vec::new();
+        for (load, input) in inputs.iter().enumerate() {
+            walk.windows[load].0 -= input.padding.before as isize;
+            for bound in &input.padding.bounds {
+                walk.windows[inputs.len() + made.len() + bounds.len()].0 -= bound.inside.start as isize;
+                bounds.push(Bound { load, inside: bound.inside.len(), reach: Reach::Strided });
+            }
+        }
 
+        // Positions of generated numbers are no places in memory.
+        let positions = inputs.len()..inputs.len() + made.len();
         let style = style.unwrap_or_else(|| {
             let stores = code.stores();
-            if Self::allow_vectors(program, inputs, &stores, &walk) {
+            if Self::allow_vectors(program, inputs, &stores, &walk, &positions, &bounds) {
                 Style::Vectors
             } else {
                 Style::Words(stores.iter().map(|&dtype| per_word(dtype)).max().unwrap_or(1))
@@ -106,7 +121,7 @@ impl Windows {
         });
         let vectors = style == Style::Vectors;
         if vectors {
-            count_fours(&mut walk, inputs.len());
+            count_fours(&mut walk, &positions, &mut bounds);
         }
         let reaches: Vec<Reach> = walk
             .windows
@@ -120,22 +135,31 @@ impl Windows {
                 _ => Reach::Strided,
             })
             .collect();
+        bounds.iter_mut().zip(&reaches[positions.end..]).for_each(|(bound, reach)| bound.reach = *reach);
         let loads = inputs.iter().zip(arrays).zip(&reaches).map(|((input, &array), &reach)| Load {
             array,
             dtype: input.dtype,
             wide: input.wide,
             reach,
         });
-        let made_reaches = reaches[inputs.len()..].iter();
+        let made_reaches = reaches[positions].iter();
         Windows {
             style,
             loads: loads.collect(),
             made: made.iter().zip(made_reaches).map(|((at, _), &reach)| (*at, reach)).collect(),
+            bounds,
             walk,
         }
     }
 
-    fn allow_vectors(program: &Program, inputs: &[Input], stores: &[DType], walk: &Walk) -> bool {
+    fn allow_vectors(
+        program: &Program,
+        inputs: &[Input],
+        stores: &[DType],
+        walk: &Walk,
+        positions: &Range<usize>,
+        bounds: &[Bound],
+    ) -> bool {
         let mut dtypes = inputs.iter().map(|input| input.dtype).chain(stores.iter().copied());
         let words = dtypes.all(|dtype| matches!(dtype, DType::F32 | DType::I32 | DType::U32));
         let by_four = |size: usize| size.is_multiple_of(4);
@@ -143,9 +167,11 @@ impl Windows {
             && program.count() >= 4
             && (walk.sizes.len() <= 1 || walk.sizes.last().copied().is_some_and(by_four))
             && walk.windows.iter().enumerate().all(|(window, (offset, strides))| match strides.split_last() {
-                // Positions of generated numbers are no places in memory.
-                Some((1, _)) if window >= inputs.len() => true,
-                Some((1, outer)) => by_four(*offset) && outer.iter().all(|stride| stride % 4 == 0),
+                Some((1, _)) if positions.contains(&window) => true,
+                Some((1, outer)) => {
+                    let inside = window.checked_sub(positions.end).map_or(0, |bound| bounds[bound].inside);
+                    by_four(inside) && offset % 4 == 0 && outer.iter().all(|stride| stride % 4 == 0)
+                }
                 Some((inner, _)) => *inner == 0,
                 None => true,
             })
@@ -154,36 +180,48 @@ impl Windows {
     /// Everything that the text depends on.
     pub fn key(&self, mut key: Key, code: &Code<'_>) -> Key {
         key = key.number(self.style.elements()).number(usize::from(self.style == Style::Vectors));
-        key = key.number(self.walk.sizes.len()).number(self.loads.len());
+        key = key.number(self.walk.sizes.len()).number(self.loads.len()).number(self.bounds.len());
         for load in &self.loads {
             key = key.number(load.array).number(load.dtype as usize).number(usize::from(load.wide));
             key = key.number(load.reach as usize);
         }
+        for bound in &self.bounds {
+            key = key.number(bound.load).number(bound.reach as usize);
+        }
         code.key(self.made.iter().fold(key, |key, (_, reach)| key.number(*reach as usize)))
+    }
+
+    /// The fields of `Params`, in the order of [`Windows::params`].
+    pub fn fields(&self) -> String {
+        let bounds = 0..self.bounds.len();
+        self.walk.fields("") + &bounds.map(|bound| format!("    inside{bound}: u32,\n")).collect::<String>()
     }
 
     pub fn params(&self, params: &mut Params) {
         self.walk.params(params);
+        self.bounds.iter().for_each(|bound| params.sizes(&[bound.inside]));
     }
 
     pub fn text<'a>(&'a self, code: &'a Code<'a>, arrays: Range<usize>) -> Text<'a> {
-        Text { code, style: self.style, loads: &self.loads, made: &self.made, walk: &self.walk, arrays }
+        Text { code, windows: self, arrays }
     }
 }
 
-/// Makes the last axis count groups of four. Of the windows, the first `loads` are on arrays of such groups; the others
-/// are positions.
-fn count_fours(walk: &mut Walk, loads: usize) {
+/// Makes the last axis count groups of four. All windows but those at `positions` are then on such groups.
+fn count_fours(walk: &mut Walk, positions: &Range<usize>, bounds: &mut [Bound]) {
     if let Some(last) = walk.sizes.last_mut() {
         *last = last.div_ceil(4);
     }
     for (window, (offset, strides)) in walk.windows.iter_mut().enumerate() {
         let Some((last @ 1, outer)) = strides.split_last_mut() else { continue };
-        if window < loads {
-            *offset /= 4;
-            outer.iter_mut().for_each(|stride| *stride /= 4);
-        } else {
+        if positions.contains(&window) {
             *last = 4;
+            continue;
+        }
+        *offset /= 4;
+        outer.iter_mut().for_each(|stride| *stride /= 4);
+        if let Some(bound) = window.checked_sub(positions.end) {
+            bounds[bound].inside /= 4;
         }
     }
 }

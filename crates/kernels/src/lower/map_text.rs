@@ -1,8 +1,8 @@
 //! The WGSL of an elementwise program.
 
 use super::cast::{load, per_word, register, stored, word};
-use super::code::Code;
-use super::walk::Walk;
+use super::code::{Code, clamped};
+use super::map::Windows;
 use crate::pipelines::file;
 use std::fmt::Write;
 use std::ops::Range;
@@ -50,15 +50,19 @@ pub(crate) struct Load {
     pub reach: Reach,
 }
 
+/// A bound of an operand's padding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub load: usize,
+    /// How many positions are inside, from the first on.
+    pub inside: usize,
+    pub reach: Reach,
+}
+
 /// A program with all that its text depends on.
-pub(crate) struct Text<'a> {
+pub(super) struct Text<'a> {
     pub code: &'a Code<'a>,
-    pub style: Style,
-    pub loads: &'a [Load],
-    /// How the positions of generated numbers follow the index space, and which instruction makes them.
-    pub made: &'a [(usize, Reach)],
-    /// The windows of `loads`, then those of `made`.
-    pub walk: &'a Walk,
+    pub windows: &'a Windows,
     /// The numbers of the input arrays that are bound.
     pub arrays: Range<usize>,
 }
@@ -66,14 +70,14 @@ pub(crate) struct Text<'a> {
 impl Text<'_> {
     /// The whole kernel. `stores` are the dtypes of the results.
     pub fn kernel(&self, stores: &[DType]) -> Result<String, Problem> {
-        let fields = format!("{}    items: u32,\n    count: u32,\n{}", self.code.fields(), self.walk.fields(""));
+        let fields = format!("{}    items: u32,\n    count: u32,\n{}", self.code.fields(), self.windows.fields());
         let uniform = self.arrays.end + stores.len();
         let interface = format!(
             "struct Params {{\n{fields}}}\n\n{}@group(0) @binding({uniform}) var<uniform> params: Params;\n",
             self.bindings(stores)
         );
         let frame = wgrad_shaders::fill(file("map")?, "interface", &interface);
-        let work = match self.style {
+        let work = match self.windows.style {
             Style::Vectors => self.vectors(stores),
             Style::Words(elements) => self.words(stores, elements),
         };
@@ -92,7 +96,7 @@ impl Text<'_> {
     }
 
     fn vector(&self, dtype: DType) -> String {
-        match self.style {
+        match self.windows.style {
             Style::Vectors => format!("vec4<{}>", stored(dtype)),
             Style::Words(_) => stored(dtype).to_owned(),
         }
@@ -102,7 +106,8 @@ impl Text<'_> {
         let mut text = String::new();
         for array in self.arrays.clone() {
             // Operands on one buffer have one dtype.
-            let dtype = self.loads.iter().find(|load| load.array == array).map_or(DType::U32, |load| load.dtype);
+            let dtype =
+                self.windows.loads.iter().find(|load| load.array == array).map_or(DType::U32, |load| load.dtype);
             let element = self.vector(dtype);
             let _ = writeln!(text, "@group(0) @binding({array}) var<storage, read> input{array}: array<{element}>;");
         }
@@ -123,15 +128,16 @@ impl Text<'_> {
             let _ = writeln!(text, "    result{number}: {},", register(dtype));
         }
         let _ = write!(text, "}}\n\nfn element(index: u32{given}");
-        for (number, load) in self.loads.iter().enumerate() {
+        for (number, load) in self.windows.loads.iter().enumerate() {
             let _ = write!(text, ", x{number}: {}", register(load.dtype));
+            self.inside(number).for_each(|inside| text += &format!(", {inside}: bool"));
         }
         for (at, _) in self.positions() {
             let _ = write!(text, ", p{at}: u32");
         }
         text.push_str(") -> Results {\n");
         let source = |at: usize| match &self.code.program.code[at] {
-            Instruction::Load(operand, _) => format!("x{operand}"),
+            Instruction::Load(operand, _) => self.code.padded(at, format!("x{operand}"), self.inside(*operand)),
             Instruction::Product(_) => "product".to_owned(),
             _ if self.positions().any(|(made, _)| made == at) => format!("p{at}"),
             _ => "index".to_owned(),
@@ -146,71 +152,88 @@ impl Text<'_> {
 
     /// The generated numbers whose position is not the running index: the instruction, and the window.
     fn positions(&self) -> impl Iterator<Item = (usize, usize)> {
-        let windows = self.made.iter().zip(self.loads.len()..);
+        let windows = self.windows.made.iter().zip(self.windows.loads.len()..);
         windows.filter(|((_, reach), _)| *reach != Reach::Linear).map(|(&(at, _), window)| (at, window))
     }
 
     fn reach(&self, window: usize) -> Reach {
-        match window.checked_sub(self.loads.len()) {
-            None => self.loads[window].reach,
-            Some(made) => self.made[made].1,
+        let Windows { loads, made, bounds, .. } = self.windows;
+        let loads = loads.iter().map(|load| load.reach);
+        let mut reaches = loads.chain(made.iter().map(|made| made.1)).chain(bounds.iter().map(|bound| bound.reach));
+        reaches.nth(window).unwrap_or(Reach::Strided)
+    }
+
+    /// The names of the bools that say whether a load's place is inside of its bounds.
+    fn inside(&self, load: usize) -> impl Iterator<Item = String> {
+        let own = self.windows.bounds.iter().enumerate().filter(move |(_, bound)| bound.load == load);
+        own.map(|(number, _)| format!("in{number}"))
+    }
+
+    /// The place that a window has at `index`, once the strided ones are found.
+    fn place(&self, window: usize, index: &str) -> String {
+        match self.reach(window) {
+            Reach::Linear => index.to_owned(),
+            Reach::Single => format!("params.offset{window}"),
+            Reach::Strided | Reach::Repeated => format!("at{window}"),
         }
     }
 
-    /// Statements that find each strided window's place at `item`.
+    /// The place of a load's element.
+    fn element_at(&self, load: usize, index: &str) -> String {
+        clamped(self.place(load, index), self.inside(load))
+    }
+
+    /// Statements that find each strided window's place at `item`, and what is inside of which bound.
     fn places(&self, index: &str) -> String {
-        let places: Vec<String> = (0..self.walk.windows.len())
+        let Windows { walk, loads, made, bounds, .. } = self.windows;
+        let mut text: String = (0..walk.windows.len())
             .filter(|&window| matches!(self.reach(window), Reach::Strided | Reach::Repeated))
-            .map(|window| format!("    let at{window} = {};\n", self.walk.place("", window)))
+            .map(|window| format!("    let at{window} = {};\n", walk.place("", window)))
             .collect();
-        if places.is_empty() {
-            return String::new();
+        if !text.is_empty() {
+            let named = if index == "index" { String::new() } else { format!("    let index = {index};\n") };
+            text = named + &walk.decode("") + &text;
         }
-        let decode = self.walk.decode("");
-        let named = if index == "index" { String::new() } else { format!("    let index = {index};\n") };
-        named + &decode + &places.concat()
+        for bound in 0..bounds.len() {
+            let place = self.place(loads.len() + made.len() + bound, index);
+            let _ = writeln!(text, "    let in{bound} = {place} < params.inside{bound};");
+        }
+        text
     }
 
     /// What `element` takes at one place, one element after the other.
     fn arguments(&self, index: &str) -> String {
-        let place = |window: usize| match self.reach(window) {
-            Reach::Linear => index.to_owned(),
-            Reach::Single => format!("params.offset{window}"),
-            Reach::Strided | Reach::Repeated => format!("at{window}"),
-        };
         let mut text = String::new();
-        for (number, Load { array, dtype, wide, .. }) in self.loads.iter().enumerate() {
-            let _ = write!(text, ", {}", load(&format!("input{array}"), &place(number), *dtype, *wide));
+        for (number, Load { array, dtype, wide, .. }) in self.windows.loads.iter().enumerate() {
+            let _ =
+                write!(text, ", {}", load(&format!("input{array}"), &self.element_at(number, index), *dtype, *wide));
+            self.inside(number).for_each(|inside| text += &format!(", {inside}"));
         }
         for (_, window) in self.positions() {
-            let _ = write!(text, ", {}", place(window));
+            let _ = write!(text, ", {}", self.place(window, index));
         }
         text
     }
 
     fn vectors(&self, stores: &[DType]) -> String {
         let mut text = "fn compute(item: u32) {\n".to_owned() + &self.places("item");
-        for (number, load) in self.loads.iter().enumerate() {
-            let array = load.array;
+        for (number, load) in self.windows.loads.iter().enumerate() {
+            let (array, at) = (load.array, self.element_at(number, "item"));
             let _ = match load.reach {
-                Reach::Linear => writeln!(text, "    let v{number} = input{array}[item];"),
-                Reach::Strided => writeln!(text, "    let v{number} = input{array}[at{number}];"),
-                Reach::Repeated => {
-                    writeln!(text, "    let v{number} = input{array}[at{number} / 4u][at{number} % 4u];")
+                Reach::Linear | Reach::Strided => writeln!(text, "    let v{number} = input{array}[{at}];"),
+                Reach::Repeated | Reach::Single => {
+                    writeln!(text, "    let v{number} = input{array}[{at} / 4u][{at} % 4u];")
                 }
-                Reach::Single => writeln!(
-                    text,
-                    "    let v{number} = input{array}[params.offset{number} / 4u][params.offset{number} % 4u];"
-                ),
             };
         }
         for (lane, component) in ["x", "y", "z", "w"].iter().enumerate() {
             let mut arguments = format!("item * 4u + {lane}u");
-            for (number, load) in self.loads.iter().enumerate() {
+            for (number, load) in self.windows.loads.iter().enumerate() {
                 let _ = match load.reach {
                     Reach::Linear | Reach::Strided => write!(arguments, ", v{number}.{component}"),
                     Reach::Repeated | Reach::Single => write!(arguments, ", v{number}"),
                 };
+                self.inside(number).for_each(|inside| arguments += &format!(", {inside}"));
             }
             for (_, window) in self.positions() {
                 let _ = match self.reach(window) {

@@ -12,6 +12,7 @@ mod map_text;
 mod moves;
 mod part;
 mod row_text;
+mod row_windows;
 mod rows;
 mod scatter;
 mod walk;
@@ -22,7 +23,7 @@ use crate::lowered::{Kernel, Lowered, Place};
 use crate::params::Params;
 use crate::pipelines::{Interface, Key, Source};
 use finish::Finish;
-use wgrad_plan::{Given, Instruction, Operand, Plan, Program, ScalarRange, Step, ValueId, Work};
+use wgrad_plan::{Given, Instruction, Operand, Padding, Plan, Program, ScalarRange, Step, ValueId, Work};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
@@ -53,6 +54,27 @@ pub(crate) struct Input {
     pub layout: Layout,
     /// Whether a dtype narrower than a word has a word for each element here.
     pub wide: bool,
+    /// Where the window reaches beyond what is there.
+    pub padding: Padding,
+}
+
+impl Input {
+    /// All of so many elements at a place, in order.
+    pub fn whole(place: Place, dtype: DType, layout: Layout) -> Input {
+        Input { place, dtype, layout, wide: false, padding: Padding::default() }
+    }
+
+    /// The window, and the bounds of its padding.
+    pub fn layouts(&self) -> impl Iterator<Item = &Layout> {
+        std::iter::once(&self.layout).chain(self.padding.bounds.iter().map(|bound| &bound.layout))
+    }
+
+    /// The same elements seen in another way.
+    pub fn seen(&self, by: &dyn Fn(&Layout) -> Layout) -> Input {
+        let mut seen = Input { layout: by(&self.layout), ..self.clone() };
+        seen.padding.bounds.iter_mut().for_each(|bound| bound.layout = by(&bound.layout));
+        seen
+    }
 }
 
 /// One kernel to start.
@@ -78,6 +100,14 @@ impl<'a> Lowering<'a> {
         for &value in &step.results {
             let admitted = self.engine.memory.admit(self.meta(value)?.bytes());
             admitted.map_err(|error| Problem::new(error.kind(), error.message().to_owned()))?;
+        }
+        let own = match &step.work {
+            Work::Program(_) => 0,
+            Work::Op { then: Some(_), .. } => 2,
+            Work::Op { .. } => inputs.len(),
+        };
+        if inputs.iter().take(own).any(|input| !input.padding.is_none()) {
+            return Err(Problem::new(ErrorKind::Value, "needs an input without padding"));
         }
         match &step.work {
             Work::Program(program) if combines(program) => self.rows(program, &inputs, &outputs)?,
@@ -121,7 +151,6 @@ impl<'a> Lowering<'a> {
                 let then = Program { shape: meta.shape.clone(), row_axes: 0, code, stores: vec![0] };
                 self.op_then(compute, (&then, meta.shape.clone()), &inputs, outputs)
             }
-            (Compute::Pad(before), [input], &[output], [meta]) => self.pad(before, scalars, input, output, meta),
             (Compute::Fold(windows), [input], &[output], [meta]) => self.fold(windows, input, output, meta),
             (Compute::Gather(axis), [source, index], &[output], [meta]) => {
                 self.gather(axis, source, index, output, meta)
@@ -209,7 +238,7 @@ impl<'a> Lowering<'a> {
 
     /// The input itself where its window is the whole buffer in order, else a copy of the window.
     fn contiguous(&mut self, input: &Input) -> Result<Input, Problem> {
-        if input.layout.is_contiguous() {
+        if input.layout.is_contiguous() && input.padding.is_none() {
             return Ok(input.clone());
         }
         let shape = input.layout.shape.clone();
@@ -217,12 +246,13 @@ impl<'a> Lowering<'a> {
         let code = vec![Instruction::Load(0, input.dtype)];
         let copy = Program { shape: shape.clone(), row_axes: 0, code, stores: vec![0] };
         self.map(&copy, std::slice::from_ref(input), &[place])?;
-        Ok(Input { place, dtype: input.dtype, layout: Layout::contiguous(&shape), wide: false })
+        Ok(Input::whole(place, input.dtype, Layout::contiguous(&shape)))
     }
 
     fn input(&self, operand: &Operand) -> Input {
         let place = Place::Value(operand.value);
-        Input { place, dtype: operand.dtype, layout: operand.window(self.given), wide: false }
+        let padding = operand.padding.at(self.given);
+        Input { padding, ..Input::whole(place, operand.dtype, operand.window(self.given)) }
     }
 
     fn meta(&self, value: ValueId) -> Result<&'a Meta, Problem> {

@@ -1,13 +1,12 @@
-//! Steps that move elements without looking at them: pad, cat and gather, for every dtype.
+//! Steps that move elements without looking at them: cat and gather, for every dtype.
 
 use super::cast::per_word;
-use super::walk::{Walk, decode};
+use super::walk::Walk;
 use super::{Input, Launch, Lowering};
 use crate::lowered::Place;
 use crate::params::Params;
 use crate::pipelines::{Key, Source, file};
 use std::fmt::Write;
-use wgrad_plan::ScalarRange;
 use wgrad_shaders::fill;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
@@ -18,62 +17,6 @@ use wgrad_tensor::op::Meta;
 const THREADS: usize = 256;
 
 impl Lowering<'_> {
-    pub(super) fn pad(
-        &mut self,
-        before: &[usize],
-        scalars: &ScalarRange,
-        input: &Input,
-        output: Place,
-        meta: &Meta,
-    ) -> Result<(), Problem> {
-        let inner = &input.layout.shape;
-        if before.len() != meta.shape.len() || inner.len() != meta.shape.len() {
-            return Err(Problem::new(ErrorKind::Shape, "padding and shape differ in rank"));
-        }
-        let count = meta.shape.count();
-        // Axes without padding go together with the one before them.
-        let mut axes: Vec<[usize; 3]> = Vec::new();
-        for ((&out, &size), &before) in meta.shape.iter().zip(inner.iter()).zip(before) {
-            match axes.last_mut() {
-                Some(last) if out == size => last.iter_mut().for_each(|number| *number *= size),
-                _ => axes.push([out, size, before]),
-            }
-        }
-        let mut params = Params::of(&[count]);
-        params.number(scalars.start, meta.dtype, 2);
-        axes.iter().for_each(|axis| params.sizes(axis));
-        let launch = Launch {
-            key: Key::new("pad").number(axes.len()).number(meta.dtype.size()),
-            inputs: vec![input.place],
-            outputs: vec![output],
-            params,
-            groups: words(count, meta.dtype).div_ceil(THREADS),
-        };
-        self.launch(launch, || {
-            let mut fields = "    count: u32,\n    value0: u32,\n    value1: u32,\n".to_owned();
-            let mut body = String::new();
-            let mut place = "0u".to_owned();
-            for axis in 0..axes.len() {
-                let _ = writeln!(fields, "    size{axis}: u32,\n    inner{axis}: u32,\n    before{axis}: u32,");
-                let _ = writeln!(body, "    let at{axis} = c{axis} - params.before{axis};");
-                place = format!("({place} * params.inner{axis} + at{axis})");
-            }
-            let outside: Vec<String> = (0..axes.len()).map(|axis| format!("at{axis} >= params.inner{axis}")).collect();
-            if !outside.is_empty() {
-                let _ = writeln!(
-                    body,
-                    "    // Positions before the input wrap around to large numbers.\n    if {} {{\n        return select(params.value0, params.value1, part == 1u);\n    }}",
-                    outside.join(" || ")
-                );
-            }
-            let source = format!(
-                "{}struct Params {{\n{fields}}}\n\n{}fn element(index: u32, part: u32) -> u32 {{\n{}{body}    return fetch0({place}, part);\n}}\n",
-                binding(0), fetch(0), decode("", axes.len()),
-            );
-            moving("pad", &source, meta.dtype, 1)
-        })
-    }
-
     pub(super) fn cat(&mut self, axis: usize, inputs: &[Input], output: Place, meta: &Meta) -> Result<(), Problem> {
         let inputs: Vec<&Input> = inputs.iter().filter(|input| input.layout.shape.count() > 0).collect();
         let at_once = (self.engine.limits.max_storage_buffers_per_shader_stage as usize - 1).min(31);
@@ -87,7 +30,7 @@ impl Lowering<'_> {
             let meta = Meta::new(meta.shape.with(axis, size), meta.dtype);
             let place = self.scratch(meta.bytes());
             self.cat_once(axis, chunk, place, &meta)?;
-            pieces.push(Input { place, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape), wide: false });
+            pieces.push(Input::whole(place, meta.dtype, Layout::contiguous(&meta.shape)));
         }
         self.cat(axis, &pieces, output, meta)
     }

@@ -41,12 +41,12 @@ pub(super) fn part(
     let mut loaded: Vec<Option<usize>> = vec![None; inputs.len()];
     let mut places = vec![0; whole.code.len()];
     for (at, instruction) in whole.code.iter().enumerate().filter(|(at, _)| needed[*at]) {
-        let mut load = |input: &Input, layout: Layout| {
-            operands.push(Input { layout, ..input.clone() });
+        let mut load = |input: Input| {
+            operands.push(input);
             operands.len() - 1
         };
         if let Some(known) = known_at(at) {
-            code.push(Instruction::Load(load(&known.input, known.input.layout.clone()), known.input.dtype));
+            code.push(Instruction::Load(load(known.input.clone()), known.input.dtype));
             if let Some(reduction) = known.rest {
                 code.push(Instruction::Reduce(reduction, code.len() - 1));
             }
@@ -54,8 +54,7 @@ pub(super) fn part(
             let args = instruction.args().iter().map(|&arg| places[arg]).collect::<Vec<_>>();
             code.push(match instruction {
                 Instruction::Load(operand, dtype) => {
-                    let number = loaded[*operand]
-                        .unwrap_or_else(|| load(&inputs[*operand], (space.window)(&inputs[*operand].layout)));
+                    let number = loaded[*operand].unwrap_or_else(|| load(inputs[*operand].seen(space.window)));
                     loaded[*operand] = Some(number);
                     Instruction::Load(number, *dtype)
                 }

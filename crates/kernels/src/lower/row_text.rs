@@ -2,89 +2,19 @@
 
 use super::Input;
 use super::cast::{load, register, stored, word};
-use super::code::{Code, combine, identity};
+use super::code::{Code, clamped, combine, identity};
 use super::levels::{Levels, Loop};
-use super::part::without_last;
+use super::row_windows::Windows;
 use super::rows::Shares;
-use super::walk::Walk;
-use crate::params::Params;
-use crate::pipelines::{Key, file};
+use crate::pipelines::file;
 use std::fmt::Write;
 use wgrad_plan::{Instruction, Program};
 use wgrad_shaders::fill;
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::Problem;
-use wgrad_tensor::layout::Layout;
 
 /// Reductions that pass through workgroup memory together.
 const TOGETHER: usize = 3;
-
-/// The windows of a row program: those of its inputs, then those over the positions of its generated numbers.
-pub(super) struct Windows {
-    /// Where each starts for a row.
-    outer: Walk,
-    /// How far along the row those go that move along it.
-    pub inner: Walk,
-    /// The window of each load and each generated number.
-    of: Vec<Option<usize>>,
-    /// The number of each window that moves along the row, among those that do.
-    moving: Vec<Option<usize>>,
-}
-
-impl Windows {
-    pub fn new(program: &Program, inputs: &[Input], levels: &Levels) -> Self {
-        let mut layouts: Vec<&Layout> = inputs.iter().map(|input| &input.layout).collect();
-        let mut moves = vec![false; inputs.len()];
-        let mut of = Vec::with_capacity(program.code.len());
-        for (at, instruction) in program.code.iter().enumerate() {
-            of.push(match instruction {
-                Instruction::Load(operand, _) => {
-                    moves[*operand] = !levels.per_row[at];
-                    Some(*operand)
-                }
-                Instruction::Generate { layout, .. } => {
-                    layouts.push(layout);
-                    moves.push(!levels.per_row[at]);
-                    Some(layouts.len() - 1)
-                }
-                _ => None,
-            });
-        }
-        let outer: Vec<Layout> = layouts.iter().map(|layout| without_last(layout, program.row_axes)).collect();
-        let kept = program.shape.len() - program.row_axes;
-        let inner: Vec<Layout> = layouts
-            .iter()
-            .zip(&moves)
-            .filter(|(_, moves)| **moves)
-            .map(|(layout, _)| Layout {
-                shape: layout.shape[kept..].into(),
-                strides: layout.strides[kept..].to_vec(),
-                offset: 0,
-            })
-            .collect();
-        let mut number = 0;
-        let moving = moves.iter().map(|&moves| {
-            number += usize::from(moves);
-            moves.then(|| number - 1)
-        });
-        Windows {
-            of,
-            moving: moving.collect(),
-            outer: Walk::new(&outer.iter().collect::<Vec<_>>()),
-            inner: Walk::new(&inner.iter().collect::<Vec<_>>()),
-        }
-    }
-
-    pub fn params(&self, params: &mut Params) {
-        self.outer.params(params);
-        self.inner.params(params);
-    }
-
-    pub fn key(&self, key: Key) -> Key {
-        let key = key.number(self.outer.sizes.len()).number(self.inner.sizes.len());
-        self.moving.iter().fold(key, |key, moving| key.number(usize::from(moving.is_some())))
-    }
-}
 
 /// A row program with all that its text depends on.
 pub(super) struct Text<'a> {
@@ -119,10 +49,9 @@ impl Text<'_> {
     fn interface(&self) -> String {
         let slots: String = self.picks().map(|at| format!("    slot{at}: u32,\n")).collect();
         let mut text = format!(
-            "struct Params {{\n{}    items: u32,\n    rows: u32,\n    length: u32,\n    slices: u32,\n    lanes: u32,\n{slots}{}{}}}\n\n",
+            "struct Params {{\n{}    items: u32,\n    rows: u32,\n    length: u32,\n    slices: u32,\n    lanes: u32,\n{slots}{}}}\n\n",
             self.code.fields(),
-            self.windows.outer.fields("outer_"),
-            self.windows.inner.fields("inner_")
+            self.windows.fields()
         );
         let arrays = self.arrays.iter().max().map_or(0, |last| last + 1);
         for array in 0..arrays {
@@ -180,6 +109,13 @@ impl Text<'_> {
         text
     }
 
+    /// Whether a place is inside of each bound of an input's padding.
+    fn inside(&self, input: usize) -> impl Iterator<Item = String> {
+        let first = self.windows.moving.len() - self.windows.bounds.len();
+        let own = self.windows.bounds.iter().enumerate().filter(move |(_, bound)| bound.0 == input);
+        own.map(move |(bound, _)| format!("({} < inside{bound})", self.place(first + bound)))
+    }
+
     /// Statements that define registers, with `index` the place in the row where they have one for each place.
     fn define(&self, registers: &[usize], indent: &str) -> Result<String, Problem> {
         let source = |at: usize| {
@@ -187,7 +123,9 @@ impl Text<'_> {
             match self.program().code[at] {
                 Instruction::Load(operand, dtype) => {
                     let array = format!("input{}", self.arrays[operand]);
-                    load(&array, &self.place(window), dtype, self.inputs[operand].wide)
+                    let place = clamped(self.place(window), self.inside(operand));
+                    let element = load(&array, &place, dtype, self.inputs[operand].wide);
+                    self.code.padded(at, element, self.inside(operand))
                 }
                 _ => format!("({})", self.place(window)),
             }
@@ -216,6 +154,9 @@ impl Text<'_> {
             for axis in 0..inner.sizes.len() {
                 let _ = writeln!(text, "    let inner_stride{window}_{axis} = params.inner_stride{window}_{axis};");
             }
+        }
+        for bound in 0..self.windows.bounds.len() {
+            let _ = writeln!(text, "    let inside{bound} = params.inside{bound};");
         }
         let mut loops = self.levels.loops(self.program(), self.turns > 0);
         let last = loops.pop();

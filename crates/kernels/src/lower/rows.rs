@@ -5,7 +5,8 @@ use super::code::Code;
 use super::levels::Levels;
 use super::map::Arrays;
 use super::part::{Known, Space, part, with_last, without_last};
-use super::row_text::{Text, Windows};
+use super::row_text::Text;
+use super::row_windows::Windows;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
 use crate::lowered::Place;
 use crate::pipelines::{Key, Source};
@@ -79,7 +80,7 @@ impl Lowering<'_> {
         for ((output, target), &store) in outputs.iter().zip(targets).zip(&program.stores) {
             if narrow(store) {
                 let (shape, dtype) = (Shape::from([rows]), dtypes[store]);
-                let input = Input { place: target, dtype, layout: Layout::contiguous(&shape), wide: true };
+                let input = Input { wide: true, ..Input::whole(target, dtype, Layout::contiguous(&shape)) };
                 let code = vec![Instruction::Load(0, dtype)];
                 let copy = Program { shape, row_axes: 0, code, stores: vec![0] };
                 self.map(&copy, &[input], &[*output])?;
@@ -91,7 +92,8 @@ impl Lowering<'_> {
     /// Memory for one word, or two, of each of `count` elements, seen as a row of them.
     fn wide(&mut self, count: usize, dtype: DType) -> Input {
         let place = self.scratch(count * dtype.size().max(4));
-        Input { place, dtype, layout: Layout::contiguous(&Shape::from([count])), wide: per_word(dtype) > 1 }
+        let layout = Layout::contiguous(&Shape::from([count]));
+        Input { wide: per_word(dtype) > 1, ..Input::whole(place, dtype, layout) }
     }
 
     fn row_kernels(
@@ -265,7 +267,7 @@ impl Lowering<'_> {
         levels: &Levels,
         shares: Shares,
     ) -> Result<(), Problem> {
-        let code = Code::new(program);
+        let code = Code::new(program, inputs);
         for (instruction, &dtype) in program.code.iter().zip(&code.dtypes) {
             match instruction {
                 Instruction::Reduce(..) => drop(self.number(dtype)?),

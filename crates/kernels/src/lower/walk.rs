@@ -10,14 +10,14 @@ pub(crate) struct Walk {
     /// The axes' sizes, outermost first.
     pub sizes: Vec<usize>,
     /// Each window's start and strides.
-    pub windows: Vec<(usize, Vec<isize>)>,
+    pub windows: Vec<(isize, Vec<isize>)>,
 }
 
 impl Walk {
     /// Windows of one shape, with as few axes as they allow.
     pub fn new(layouts: &[&Layout]) -> Self {
         let (sizes, strides) = merge_together(layouts);
-        Walk { sizes, windows: layouts.iter().map(|layout| layout.offset).zip(strides).collect() }
+        Walk { sizes, windows: layouts.iter().map(|layout| layout.offset as isize).zip(strides).collect() }
     }
 
     /// The axes of one layout for which `keep` holds.
@@ -55,7 +55,7 @@ impl Walk {
     pub fn params(&self, params: &mut Params) {
         params.sizes(&self.sizes);
         for (offset, strides) in &self.windows {
-            params.sizes(&[*offset]);
+            params.start(*offset);
             params.strides(strides);
         }
     }

@@ -9,7 +9,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::Location;
 use std::sync::OnceLock;
 use wgrad_kernels::{Choice, Gpu, Tuning, adapters};
-use wgrad_plan::{Backend, Given, Instruction, Kept, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Work};
+use wgrad_plan::{
+    Backend, Bound, Given, Instruction, Kept, Operand, Origin, Padding, Plan, Program, ScalarRange, Step, ValueId, Work,
+};
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::{Problem, Result};
@@ -75,7 +77,6 @@ pub enum TestOp {
     Conv2d(Window2d),
     Conv2dInput(Window2d),
     Conv2dWeight(Window2d),
-    Pad(Vec<usize>),
     Fold(Windows),
     Gather(usize),
     ScatterAdd(usize),
@@ -101,7 +102,6 @@ impl Op for TestOp {
             TestOp::Conv2d(window) => Compute::Conv2d(window),
             TestOp::Conv2dInput(window) => Compute::Conv2dInput(window),
             TestOp::Conv2dWeight(window) => Compute::Conv2dWeight(window),
-            TestOp::Pad(before) => Compute::Pad(before),
             TestOp::Fold(windows) => Compute::Fold(windows),
             TestOp::Gather(axis) => Compute::Gather(*axis),
             TestOp::ScatterAdd(axis) => Compute::ScatterAdd(*axis),
@@ -131,7 +131,37 @@ impl Build {
     }
     pub fn whole(&self, value: ValueId) -> Operand {
         let meta = &self.plan.values[value];
-        Operand { value, dtype: meta.dtype, layout: Layout::contiguous(&meta.shape), starts: Vec::new() }
+        Operand {
+            value,
+            dtype: meta.dtype,
+            layout: Layout::contiguous(&meta.shape),
+            starts: Vec::new(),
+            padding: Padding::default(),
+        }
+    }
+    /// A window that walks forwards, with a number around it: `before` and after each axis, up to a shape.
+    pub fn padded(&mut self, x: &Operand, before: &[usize], shape: &[usize], value: Scalar) -> Operand {
+        let number = self.numbers(&[value]).start;
+        let shape = Shape::from(shape);
+        let grown = |layout: &Layout| {
+            let by: usize = layout.strides.iter().zip(before).map(|(&stride, before)| stride as usize * before).sum();
+            (Layout { shape: shape.clone(), ..layout.clone() }, by)
+        };
+        let (layout, by) = grown(&x.layout);
+        let mut padding = Padding { before: x.padding.before + by, bounds: Vec::new() };
+        for bound in &x.padding.bounds {
+            let (layout, by) = grown(&bound.layout);
+            let inside = bound.inside.start + by..bound.inside.end + by;
+            padding.bounds.push(Bound { layout, inside, ..bound.clone() });
+        }
+        for axis in 0..shape.len() {
+            let mut strides = vec![0; shape.len()];
+            strides[axis] = 1;
+            let inside = before[axis]..before[axis] + x.layout.shape[axis];
+            let layout = Layout { shape: shape.clone(), strides, offset: 0 };
+            padding.bounds.push(Bound { layout, starts: Vec::new(), inside, number });
+        }
+        Operand { layout, padding, ..x.clone() }
     }
     fn numbers(&mut self, scalars: &[Scalar]) -> ScalarRange {
         let start = self.scalars.len();
@@ -241,6 +271,13 @@ impl Build {
 
 fn shared(op: TestOp) -> OpRef {
     OpRef::Shared(std::sync::Arc::new(op))
+}
+
+/// An operand seen in another way, with its padding.
+pub fn seen(operand: &Operand, by: impl Fn(&Layout) -> Layout) -> Operand {
+    let mut operand = Operand { layout: by(&operand.layout), ..operand.clone() };
+    operand.padding.bounds.iter_mut().for_each(|bound| bound.layout = by(&bound.layout));
+    operand
 }
 
 pub fn window(operand: &Operand, shape: &[usize], strides: &[isize], offset: usize) -> Operand {

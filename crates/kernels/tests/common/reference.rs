@@ -1,7 +1,7 @@
 //! Programs by plain loops in f64.
 
 use super::Build;
-use wgrad_plan::{Instruction, Operand, Program, Work};
+use wgrad_plan::{Bound, Instruction, Operand, Program, Work};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Map, Reduction};
 
@@ -63,8 +63,15 @@ fn values(
     };
     match instruction {
         Instruction::Load(operand, _) => {
-            let window = &operands[*operand].layout;
-            (0..count).map(|place| data[*operand][locate(window, place)]).collect()
+            let Operand { layout, padding, .. } = &operands[*operand];
+            let element = |place: usize| {
+                let outside = |bound: &&Bound| !bound.inside.contains(&locate(&bound.layout, place));
+                match padding.bounds.iter().rev().find(outside) {
+                    Some(bound) => number(&(bound.number..bound.number + 1), 0),
+                    None => data[*operand][locate(layout, place) - padding.before],
+                }
+            };
+            (0..count).map(element).collect()
         }
         Instruction::Map { map: Map::Constant, scalars, .. } => vec![number(scalars, 0); count],
         Instruction::Map { map, args, .. } => {

@@ -2,7 +2,8 @@
 
 use super::bits::Bits;
 use super::{Form, Group, Grouping, item_of};
-use crate::items::{Base, Kind, Read, is_made_from_positions, through_all};
+use crate::items::{Base, Kind, is_made_from_positions};
+use crate::read::{Read, through_all};
 use std::collections::{HashMap, HashSet};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Meta, Reduction};
@@ -29,6 +30,7 @@ impl Grouping<'_, '_> {
             || group.row.is_some()
             || group.count == 0
             || places > group.count
+            || !read.is_within()
             || !group.items.iter().all(|inner| private(inner) && elementwise(inner))
         {
             return false;
@@ -44,9 +46,8 @@ impl Grouping<'_, '_> {
                 let seen = if inside {
                     Some(Read { layout: linear.clone(), ..own.clone() })
                 } else {
-                    let layout = own.layout.reshaped(&shape);
-                    layout
-                        .and_then(|layout| through_all(self.items.graph, &Read { layout, ..own.clone() }, &read.links))
+                    let own = own.seen(|layout| layout.reshaped(&shape));
+                    own.and_then(|own| through_all(self.items.graph, &own, &read.links))
                 };
                 // What is made from positions has no offset that a number could move.
                 let fixed = |seen: &Read| {

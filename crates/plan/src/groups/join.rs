@@ -2,7 +2,8 @@
 
 use super::bits::Bits;
 use super::{Form, Group, Grouping, item_of};
-use crate::items::{Base, Kind, Read};
+use crate::items::{Base, Kind};
+use crate::read::Read;
 use crate::space::{breaks, is_row_number, unite};
 use std::collections::HashSet;
 
@@ -94,7 +95,7 @@ impl Grouping<'_, '_> {
                         let row = row.unwrap_or(1);
                         let is_walked_by_few = row >= HUGE_ROW && count / row < FEW_ROWS;
                         !is_walked_by_few
-                            && read.starts.is_empty()
+                            && read.is_fixed()
                             && read.layout.shape.count() == count
                             && is_row_number(&read.layout, row)
                     }
@@ -164,12 +165,12 @@ impl Grouping<'_, '_> {
             return None;
         }
         for &(read, over_places) in reads {
-            let by: Vec<usize> = match over_places {
-                true => breaks(&read.layout),
-                false => breaks(&read.layout).iter().map(|place| place * inner).collect(),
-            };
-            if !unite(&mut all, &by, count) {
-                return None;
+            let each = if over_places { 1 } else { inner };
+            for layout in read.layouts() {
+                let by: Vec<usize> = breaks(layout).iter().map(|place| place * each).collect();
+                if !unite(&mut all, &by, count) {
+                    return None;
+                }
             }
         }
         Some(all)

@@ -7,7 +7,8 @@ mod bits;
 mod inline;
 mod join;
 
-use crate::items::{Base, Item, Items, Kind, with_axes_last};
+use crate::items::{Base, Item, Items, Kind};
+use crate::read::with_axes_last;
 use bits::Bits;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
