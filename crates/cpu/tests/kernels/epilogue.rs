@@ -114,14 +114,38 @@ fn after_products_of_other_dtypes() {
     assert_eq!(f64::from_bytes(&found[0]), exact.iter().map(|x| f64::from(x.wrapping_mul(2))).collect::<Vec<_>>());
 }
 
+/// Operands of other dtypes than the product are cast on the way in: windows, and what is repeated, too.
+#[test]
+fn operands_are_cast_on_the_way_in() {
+    let mut random = Random::new();
+    let (m, k, n) = (33, 20, 17);
+    let a: Vec<u8> = (0..m * k).map(|_| random.below(256) as u8).collect();
+    let b: Vec<f32> = random.floats(2 * k * n);
+    let (mut code, shape) = (Code::new(&[2, m, n], 0), [2, m, n]);
+    let product = code.product(DType::F64);
+    let more = code.map(Map::Row(&table::ADD), &[product, product], DType::F64);
+    // The same left matrix for both products, and the right ones the other way round.
+    let left = Input::new(&a, [m, k]).window([2, m, k], &[0, k as isize, 1], 0);
+    let right = Input::new(&b, [2, n, k]).window([2, k, n], &[(n * k) as isize, 1, k as isize], 0);
+    let found = run(code.after(Probe::Matmul, &[more]), &[left, right], &[Meta::new(shape, DType::F64)]).unwrap();
+    let exact = (0..2 * m * n).map(|i| {
+        let (batch, row, column) = (i / (m * n), i / n % m, i % n);
+        let term = |j: usize| f64::from(a[row * k + j]) * f64::from(b[(batch * n + column) * k + j]);
+        2.0 * (0..k).map(term).sum::<f64>()
+    });
+    for (found, exact) in f64::from_bytes(&found[0]).into_iter().zip(exact) {
+        assert!((found - exact).abs() <= 1e-9 * exact.abs().max(1.0), "{found} for {exact}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_a_typed_error() {
     let inputs = [Input::new(&[1f32; 6], [2, 3]), Input::new(&[1f32; 6], [3, 2])];
-    let output = [Meta::new([2, 2], DType::F64)];
+    let output = [Meta::new([2, 2], DType::Bool)];
     let mut code = Code::new(&[2, 2], 0);
-    let product = code.product(DType::F64);
+    let product = code.product(DType::Bool);
     let error = run(code.after(Probe::Matmul, &[product]), &inputs, &output).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Value, "a product of another dtype");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "a product in a dtype without arithmetic");
     let mut code = Code::new(&[4], 0);
     let product = code.product(DType::F32);
     let error = run(code.after(Probe::Cat(0), &[product]), &inputs, &[Meta::new([4], DType::F32)]).unwrap_err();
