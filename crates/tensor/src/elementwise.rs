@@ -2,6 +2,7 @@
 
 use crate::dtype::DType;
 use crate::op::{Call, Gradients, Reads};
+use crate::real::fuses;
 use std::hash::{Hash, Hasher};
 
 /// A loop over blocks of equal element count: inputs in, output out, all aligned for their dtype. Of two inputs one may be
@@ -30,10 +31,27 @@ pub struct Elementwise {
     pub wgsl_f64: bool,
     /// The loop for a dtype of `dtypes`.
     pub cpu: fn(DType) -> Option<Loop>,
+    /// Which of the steps that backends know it is, if it is one.
+    pub basic: Option<Basic>,
     /// What the gradient reads.
     pub reads: Reads,
     /// The gradient for each input, from a call; `None` where there is none.
     pub gradient: Option<fn(&Call<'_>) -> Gradients>,
+}
+
+/// The few steps that backends know by what they compute, since many of them take less time than one walk over memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basic {
+    /// `x + y`.
+    Add,
+    /// `x - y`.
+    Sub,
+    /// `x * y`.
+    Mul,
+    /// `x / y`.
+    Div,
+    /// `e^x`.
+    Exp,
 }
 
 impl PartialEq for Elementwise {
@@ -77,6 +95,11 @@ pub trait Unary {
     type Out: bytemuck::Pod;
     /// The function.
     fn of(x: Self::In) -> Self::Out;
+    /// The same, for processors with fused multiply-adds.
+    #[inline(always)]
+    fn fused(x: Self::In) -> Self::Out {
+        Self::of(x)
+    }
 }
 
 /// As [`Unary`], of two inputs.
@@ -87,6 +110,11 @@ pub trait Binary {
     type Out: bytemuck::Pod;
     /// The function.
     fn of(x: Self::In, y: Self::In) -> Self::Out;
+    /// The same, for processors with fused multiply-adds.
+    #[inline(always)]
+    fn fused(x: Self::In, y: Self::In) -> Self::Out {
+        Self::of(x, y)
+    }
 }
 
 /// As [`Unary`], of three inputs.
@@ -97,6 +125,11 @@ pub trait Ternary {
     type Out: bytemuck::Pod;
     /// The function.
     fn of(x: Self::In, y: Self::In, z: Self::In) -> Self::Out;
+    /// The same, for processors with fused multiply-adds.
+    #[inline(always)]
+    fn fused(x: Self::In, y: Self::In, z: Self::In) -> Self::Out {
+        Self::of(x, y, z)
+    }
 }
 
 /// Runs `F` over a block of one input.
@@ -106,8 +139,9 @@ pub fn each1<F: Unary>(inputs: &[&[u8]], out: &mut [u8]) {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: pulp::Simd>(self, _simd: S) {
+            let of = |x: F::In| if fuses::<S>() { F::fused(x) } else { F::of(x) };
             for (out, &x) in self.1.iter_mut().zip(self.0) {
-                *out = F::of(x);
+                *out = of(x);
             }
         }
     }
@@ -123,20 +157,21 @@ pub fn each2<F: Binary>(inputs: &[&[u8]], out: &mut [u8]) {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: pulp::Simd>(self, _simd: S) {
+            let of = |x: F::In, y: F::In| if fuses::<S>() { F::fused(x, y) } else { F::of(x, y) };
             match self.0 {
                 [x, y] if x.len() == y.len() => {
                     for ((out, &x), &y) in self.1.iter_mut().zip(x).zip(y) {
-                        *out = F::of(x, y);
+                        *out = of(x, y);
                     }
                 }
                 [&[x], y] => {
                     for (out, &y) in self.1.iter_mut().zip(y) {
-                        *out = F::of(x, y);
+                        *out = of(x, y);
                     }
                 }
                 [x, &[y]] => {
                     for (out, &x) in self.1.iter_mut().zip(x) {
-                        *out = F::of(x, y);
+                        *out = of(x, y);
                     }
                 }
                 _ => debug_assert!(false, "inputs differ in length"),
@@ -155,9 +190,10 @@ pub fn each3<F: Ternary>(inputs: &[&[u8]], out: &mut [u8]) {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: pulp::Simd>(self, _simd: S) {
+            let of = |x: F::In, y: F::In, z: F::In| if fuses::<S>() { F::fused(x, y, z) } else { F::of(x, y, z) };
             let [x, y, z] = self.0;
             for (((out, &x), &y), &z) in self.1.iter_mut().zip(x).zip(y).zip(z) {
-                *out = F::of(x, y, z);
+                *out = of(x, y, z);
             }
         }
     }
@@ -217,7 +253,7 @@ fn slice<'a, T: bytemuck::Pod>(inputs: &[&'a [u8]], i: usize) -> Option<&'a [T]>
 /// ```
 #[macro_export]
 macro_rules! elementwise {
-    ($($(#[$doc:meta])* $vis:vis $class:ident $NAME:ident: $name:ident($($x:ident),+) -> $y:ident { $cpu:expr }
+    ($($(#[$doc:meta])* $vis:vis $class:ident $NAME:ident $(= $basic:ident)?: $name:ident($($x:ident),+) -> $y:ident { $cpu:expr }
         $wgsl:literal $(| $integer:literal)? $({ $reads:ident, $g:ident => $gradient:expr })?)*) => {$(
         $(#[$doc])*
         $vis static $NAME: $crate::elementwise::Elementwise = {
@@ -233,6 +269,7 @@ macro_rules! elementwise {
                 wgsl_integer: $crate::elementwise!(@optional $($integer)?),
                 wgsl_f64: $crate::elementwise!(@wgsl_f64 $class),
                 cpu,
+                basic: $crate::elementwise!(@basic $($basic)?),
                 reads: $crate::elementwise!(@reads $($reads)?),
                 gradient: $crate::elementwise!(@gradient ($($x),+) $y $($g => $gradient)?),
             }
@@ -241,6 +278,9 @@ macro_rules! elementwise {
 
     (@optional) => { None };
     (@optional $value:literal) => { Some($value) };
+
+    (@basic) => { None };
+    (@basic $basic:ident) => { Some($crate::elementwise::Basic::$basic) };
 
     (@reads) => { $crate::op::Reads::NOTHING };
     (@reads $reads:ident) => { $crate::op::Reads::$reads };
@@ -259,7 +299,7 @@ macro_rules! elementwise {
     (@cpu real $dtype:ident $args:tt $cpu:expr) => {{
         $crate::elementwise!(@define real::Real, T, $args, $cpu);
         match $dtype {
-            $crate::DType::F32 => Some($crate::elementwise!(@loop f32, f32, $args, |v| v)),
+            $crate::DType::F32 => Some($crate::elementwise!(@loop f32, f32, $args, |v| v, $crate::real::Fused)),
             $crate::DType::F64 => Some($crate::elementwise!(@loop f64, f64, $args, |v| v)),
             _ => None,
         }
@@ -312,7 +352,7 @@ macro_rules! elementwise {
         }
     };
 
-    (@loop $t:ty, $r:ty, ($x:ident), |$v:ident| $wrap:expr) => {{
+    (@loop $t:ty, $r:ty, ($x:ident), |$v:ident| $wrap:expr $(, $fused:ty)?) => {{
         struct Element;
         impl $crate::elementwise::Unary for Element {
             type In = $t;
@@ -322,10 +362,14 @@ macro_rules! elementwise {
                 let $v = row($x);
                 $wrap
             }
+            $(#[inline(always)]
+            fn fused($x: $t) -> $r {
+                row(<$fused>::from($x)).into()
+            })?
         }
         $crate::elementwise::each1::<Element>
     }};
-    (@loop $t:ty, $r:ty, ($x:ident, $y:ident), |$v:ident| $wrap:expr) => {{
+    (@loop $t:ty, $r:ty, ($x:ident, $y:ident), |$v:ident| $wrap:expr $(, $fused:ty)?) => {{
         struct Element;
         impl $crate::elementwise::Binary for Element {
             type In = $t;
@@ -335,10 +379,14 @@ macro_rules! elementwise {
                 let $v = row($x, $y);
                 $wrap
             }
+            $(#[inline(always)]
+            fn fused($x: $t, $y: $t) -> $r {
+                row(<$fused>::from($x), <$fused>::from($y)).into()
+            })?
         }
         $crate::elementwise::each2::<Element>
     }};
-    (@loop $t:ty, $r:ty, ($x:ident, $y:ident, $z:ident), |$v:ident| $wrap:expr) => {{
+    (@loop $t:ty, $r:ty, ($x:ident, $y:ident, $z:ident), |$v:ident| $wrap:expr $(, $fused:ty)?) => {{
         struct Element;
         impl $crate::elementwise::Ternary for Element {
             type In = $t;
@@ -348,6 +396,10 @@ macro_rules! elementwise {
                 let $v = row($x, $y, $z);
                 $wrap
             }
+            $(#[inline(always)]
+            fn fused($x: $t, $y: $t, $z: $t) -> $r {
+                row(<$fused>::from($x), <$fused>::from($y), <$fused>::from($z)).into()
+            })?
         }
         $crate::elementwise::each3::<Element>
     }};

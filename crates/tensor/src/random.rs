@@ -3,7 +3,7 @@
 //! Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): element `i` of stream `s` under
 //! a seed is a pure function of the three.
 
-use crate::real::single;
+use crate::real::single::{self, Rounded};
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -44,7 +44,7 @@ pub fn uniform_f64(words: &[u32; 4]) -> f64 {
 pub fn normal_f32(words: &[u32; 4]) -> f32 {
     let radius = ((words[0] >> 8) + 1) as f32 * (1.0 / 16_777_216.0);
     let turn = (words[1] >> 8) as f32 * (1.0 / 16_777_216.0);
-    (-2.0 * single::ln(radius)).sqrt() * single::cos_of_turn(turn)
+    (-2.0 * single::ln::<Rounded>(radius)).sqrt() * single::cos_of_turn::<Rounded>(turn)
 }
 
 /// A standard normal float, by Box and Muller from words 0 and 1.

@@ -1,6 +1,10 @@
 //! The arithmetic that elementwise rows are written in.
 
+mod fused;
 pub(crate) mod single;
+
+pub use fused::{Fused, fuses};
+use single::Rounded;
 
 /// A number that tensors compute with.
 pub trait Number: bytemuck::Pod + PartialOrd + Send + Sync {
@@ -170,7 +174,7 @@ macro_rules! functions {
         $(#[inline(always)]
         fn $std(self) -> Self { <$t>::$std(self) })*
         $(#[inline(always)]
-        fn $own(self) -> Self { single::$own(self) })*
+        fn $own(self) -> Self { single::$own::<Rounded>(self) })*
         #[inline(always)]
         fn powf(self, exponent: Self) -> Self { <$t>::powf(self, exponent) }
         #[inline(always)]

@@ -7,7 +7,7 @@ use std::f64::consts::{LN_2, PI};
 
 crate::elementwise! {
     /// `e^x`.
-    pub real EXP: exp(x) -> y { x.exp() } "exp(x)" { OUTPUTS, g => g * y }
+    pub real EXP = Exp: exp(x) -> y { x.exp() } "exp(x)" { OUTPUTS, g => g * y }
     /// `2^x`.
     pub real EXP2: exp2(x) -> y { x.exp2() } "exp2(x)" { OUTPUTS, g => g * y * LN_2 }
     /// `e^x - 1`, exact near 0.
@@ -69,13 +69,13 @@ crate::elementwise! {
         OUTPUTS, g => y.gt(0.0).where_(g, 0.0)
     }
     /// The sum.
-    pub number ADD: add(x, z) -> y { x.plus(z) } "x + y" { NOTHING, g => (g.clone(), g.clone()) }
+    pub number ADD = Add: add(x, z) -> y { x.plus(z) } "x + y" { NOTHING, g => (g.clone(), g.clone()) }
     /// The difference.
-    pub number SUB: sub(x, z) -> y { x.minus(z) } "x - y" { NOTHING, g => (g.clone(), -g) }
+    pub number SUB = Sub: sub(x, z) -> y { x.minus(z) } "x - y" { NOTHING, g => (g.clone(), -g) }
     /// The product.
-    pub number MUL: mul(x, z) -> y { x.times(z) } "x * y" { INPUTS, g => (g * z, g * x) }
+    pub number MUL = Mul: mul(x, z) -> y { x.times(z) } "x * y" { INPUTS, g => (g * z, g * x) }
     /// The quotient; whole numbers round towards zero and give 0 for a zero divisor.
-    pub number DIV: div(x, z) -> y { x.over(z) } "x / y" | "divide_TYPE(x, y)" {
+    pub number DIV = Div: div(x, z) -> y { x.over(z) } "x / y" | "divide_TYPE(x, y)" {
         BOTH, g => { let gx = g / z; (gx.clone(), -(gx * y)) }
     }
     /// The remainder with the divisor's sign, as in Python; 0 for a whole zero divisor.

@@ -1,7 +1,8 @@
 //! Functions of `f32` without branches or calls, so that a loop over them becomes vector instructions.
 //!
 //! Each reduces its argument to a short interval and evaluates a polynomial there: a minimax fit of the relative error,
-//! by Remez' algorithm. No fused multiply-add is used, so every processor gives the same bits. The tests hold the errors.
+//! by Remez' algorithm. Where the processor adds to products without rounding them first, it does. The tests hold the
+//! errors of both.
 
 use std::f32::consts::{LN_2, LOG2_E};
 
@@ -15,12 +16,38 @@ const EXP_RANGE: (f32, f32) = (-105.0, 89.0);
 /// Below, odd functions with slope 1 at 0 are their argument.
 const TINY: f32 = 1e-10;
 
+/// How to add to a product.
+pub trait MulAdd {
+    /// `x * y + z`.
+    fn mul_add(x: f32, y: f32, z: f32) -> f32;
+}
+
+/// With two roundings: every processor can.
+pub struct Rounded;
+
+impl MulAdd for Rounded {
+    #[inline(always)]
+    fn mul_add(x: f32, y: f32, z: f32) -> f32 {
+        x * y + z
+    }
+}
+
+/// With one rounding: quick only where there is an instruction for it.
+pub struct Fused;
+
+impl MulAdd for Fused {
+    #[inline(always)]
+    fn mul_add(x: f32, y: f32, z: f32) -> f32 {
+        x.mul_add(y, z)
+    }
+}
+
 /// The polynomial with these coefficients, the constant one first.
 #[inline(always)]
-fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+fn polynomial<M: MulAdd, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = 0.0;
     for &coefficient in coefficients.iter().rev() {
-        sum = sum * x + coefficient;
+        sum = M::mul_add(sum, x, coefficient);
     }
     sum
 }
@@ -59,41 +86,42 @@ fn round_to_powers(x: f32) -> (f32, [f32; 2]) {
 
 /// `x - n ln 2`.
 #[inline(always)]
-fn less_ln_2(x: f32, n: f32) -> f32 {
-    x - n * LN_2_HIGH - n * LN_2_LOW
+fn less_ln_2<M: MulAdd>(x: f32, n: f32) -> f32 {
+    M::mul_add(-n, LN_2_LOW, M::mul_add(-n, LN_2_HIGH, x))
 }
 
 /// `e^x`.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+pub fn exp<M: MulAdd>(x: f32) -> f32 {
     let x = clamp(x, EXP_RANGE);
     let (n, [half, rest]) = round_to_powers(x * LOG2_E);
-    let r = less_ln_2(x, n);
+    let r = less_ln_2::<M>(x, n);
     // Terms that do not wait for each other: a long chain of them would be most of the time.
     let r2 = r * r;
-    let [low, middle] = [0.166_665_2 * r + 0.499_999_94, 0.008_368_781 * r + 0.041_668_393];
-    let q = (0.001_381_446_4 * r2 + middle) * r2 + low;
-    (r2 * q + r + 1.0) * half * rest
+    let low = M::mul_add(0.166_665_2, r, 0.499_999_94);
+    let middle = M::mul_add(0.008_368_781, r, 0.041_668_393);
+    let q = M::mul_add(M::mul_add(0.001_381_446_4, r2, middle), r2, low);
+    (M::mul_add(r2, q, r) + 1.0) * half * rest
 }
 
 /// `2^x`.
 #[inline(always)]
-pub fn exp2(x: f32) -> f32 {
+pub fn exp2<M: MulAdd>(x: f32) -> f32 {
     let x = clamp(x, (-151.0, 129.0));
     let (n, [half, rest]) = round_to_powers(x);
     let r = x - n;
-    let q = polynomial(r, [LN_2, 0.240_226_48, 0.055_503_32, 0.009_618_439, 0.001_339_900_3, 0.000_153_532_63]);
-    (r * q + 1.0) * half * rest
+    let q = polynomial::<M, _>(r, [LN_2, 0.240_226_48, 0.055_503_32, 0.009_618_439, 0.001_339_900_3, 0.000_153_532_63]);
+    M::mul_add(r, q, 1.0) * half * rest
 }
 
 /// `e^x - 1`, exact near 0.
 #[inline(always)]
-pub fn exp_m1(x: f32) -> f32 {
+pub fn exp_m1<M: MulAdd>(x: f32) -> f32 {
     let x = clamp(x, (-25.0, EXP_RANGE.1));
     let (whole, n) = round(x * LOG2_E);
-    let r = less_ln_2(x, whole);
-    let q = polynomial(r, [0.5, 0.166_666_66, 0.041_666_36, 0.008_333_39, 0.001_394_072, 0.000_198_458_86]);
-    let near = r * r * q + r;
+    let r = less_ln_2::<M>(x, whole);
+    let q = polynomial::<M, _>(r, [0.5, 0.166_666_66, 0.041_666_36, 0.008_333_39, 0.001_394_072, 0.000_198_458_86]);
+    let near = M::mul_add(r * r, q, r);
     // 2^n (near + 1) - 1; half of it, since 2^n may not fit.
     let half = power_of_two(n.wrapping_sub(1));
     let y = 2.0 * (half * near + (half - 0.5));
@@ -113,8 +141,8 @@ fn exponent(x: f32) -> (f32, f32) {
 
 /// `ln(1 + f) - f` for `f` as [`exponent`] gives it.
 #[inline(always)]
-fn ln_bend(f: f32) -> f32 {
-    let p = polynomial(
+fn ln_bend<M: MulAdd>(f: f32) -> f32 {
+    let p = polynomial::<M, _>(
         f,
         [
             0.333_333_13,
@@ -141,59 +169,59 @@ fn logarithm(x: f32, y: f32) -> f32 {
 
 /// The natural logarithm.
 #[inline(always)]
-pub fn ln(x: f32) -> f32 {
+pub fn ln<M: MulAdd>(x: f32) -> f32 {
     let (e, f) = exponent(x);
-    let y = ln_bend(f) + e * LN_2_LOW - 0.5 * (f * f);
+    let y = ln_bend::<M>(f) + e * LN_2_LOW - 0.5 * (f * f);
     logarithm(x, f + y + e * LN_2_HIGH)
 }
 
 /// The logarithm of base 2.
 #[inline(always)]
-pub fn log2(x: f32) -> f32 {
+pub fn log2<M: MulAdd>(x: f32) -> f32 {
     const BEYOND_ONE: f32 = 0.442_695_05; // log2(e) - 1
     let (e, f) = exponent(x);
-    let y = ln_bend(f) - 0.5 * (f * f);
+    let y = ln_bend::<M>(f) - 0.5 * (f * f);
     logarithm(x, y * BEYOND_ONE + f * BEYOND_ONE + y + f + e)
 }
 
 /// `ln(1 + x)`, exact near 0.
 #[inline(always)]
-pub fn ln_1p(x: f32) -> f32 {
+pub fn ln_1p<M: MulAdd>(x: f32) -> f32 {
     let u = 1.0 + x;
     // What the sum rounded off.
     let rest = (x - (u - 1.0)) / u;
     let rest = if u > 0.0 && u < f32::INFINITY { rest } else { 0.0 };
-    if x.abs() < TINY { x } else { ln(u) + rest }
+    if x.abs() < TINY { x } else { ln::<M>(u) + rest }
 }
 
 /// The hyperbolic tangent.
 #[inline(always)]
-pub fn tanh(x: f32) -> f32 {
-    let t = exp_m1(-2.0 * x.abs());
+pub fn tanh<M: MulAdd>(x: f32) -> f32 {
+    let t = exp_m1::<M>(-2.0 * x.abs());
     (-t / (2.0 + t)).copysign(x)
 }
 
 /// The logistic function.
 #[inline(always)]
-pub fn sigmoid(x: f32) -> f32 {
-    let e = exp(-x.abs());
+pub fn sigmoid<M: MulAdd>(x: f32) -> f32 {
+    let e = exp::<M>(-x.abs());
     let y = 1.0 / (1.0 + e);
     if x < 0.0 { e * y } else { y }
 }
 
 /// The error function.
 #[inline(always)]
-pub fn erf(x: f32) -> f32 {
+pub fn erf<M: MulAdd>(x: f32) -> f32 {
     let a = x.abs();
     let s = x * x;
-    let p = polynomial(
+    let p = polynomial::<M, _>(
         s,
         [0.128_379_17, -0.376_126_32, 0.112_836_875, -0.026_858_94, 0.005_199_907, -0.000_813_001_3, 8.316_777e-5],
     );
-    let near = a * p + a;
+    let near = M::mul_add(a, p, a);
     // ln(1 - erf) is nearly a parabola; from 4 on erf is 1.
     let t = clamp(a, (0.0, 4.0));
-    let q = polynomial(
+    let q = polynomial::<M, _>(
         t,
         [
             0.000_169_204_59,
@@ -206,16 +234,16 @@ pub fn erf(x: f32) -> f32 {
             -2.082_856_6e-5,
         ],
     );
-    let far = 1.0 - exp(q);
+    let far = 1.0 - exp::<M>(q);
     (if a < 0.92 { near } else { far }).copysign(x)
 }
 
 /// The cosine of `2 pi x`, for `x` in 0 to 1.
 #[inline(always)]
-pub fn cos_of_turn(x: f32) -> f32 {
+pub fn cos_of_turn<M: MulAdd>(x: f32) -> f32 {
     // A quarter of a turn away it is a sine, between -1/4 and 1/4.
     let c = 0.25 - (x - round(x).0).abs();
-    c * polynomial(c * c, [6.283_185_5, -41.341_7, 81.605_225, -76.704_17, 42.007_797, -14.381_392_5])
+    c * polynomial::<M, _>(c * c, [6.283_185_5, -41.341_7, 81.605_225, -76.704_17, 42.007_797, -14.381_392_5])
 }
 
 #[cfg(test)]
@@ -251,16 +279,35 @@ mod tests {
     #[test]
     fn errors_are_small_everywhere() {
         type Function = (&'static str, fn(f32) -> f32, fn(f64) -> f64, f64);
-        let functions: [Function; 9] = [
-            ("exp", exp, f64::exp, 1.0),
-            ("exp2", exp2, f64::exp2, 1.5),
-            ("exp_m1", exp_m1, f64::exp_m1, 2.0),
-            ("ln", ln, f64::ln, 1.0),
-            ("log2", log2, f64::log2, 2.0),
-            ("ln_1p", ln_1p, f64::ln_1p, 2.0),
-            ("tanh", tanh, f64::tanh, 3.0),
-            ("sigmoid", sigmoid, |x| (if x < 0.0 { x.exp() } else { 1.0 }) / (1.0 + (-x.abs()).exp()), 3.0),
-            ("erf", erf, libm::erf, 2.0),
+        let functions: [Function; 18] = [
+            ("exp, rounded", exp::<Rounded>, f64::exp, 1.0),
+            ("exp2, rounded", exp2::<Rounded>, f64::exp2, 1.5),
+            ("exp_m1, rounded", exp_m1::<Rounded>, f64::exp_m1, 2.0),
+            ("ln, rounded", ln::<Rounded>, f64::ln, 1.0),
+            ("log2, rounded", log2::<Rounded>, f64::log2, 2.0),
+            ("ln_1p, rounded", ln_1p::<Rounded>, f64::ln_1p, 2.0),
+            ("tanh, rounded", tanh::<Rounded>, f64::tanh, 3.0),
+            (
+                "sigmoid, rounded",
+                sigmoid::<Rounded>,
+                |x| (if x < 0.0 { x.exp() } else { 1.0 }) / (1.0 + (-x.abs()).exp()),
+                3.0,
+            ),
+            ("erf, rounded", erf::<Rounded>, libm::erf, 2.0),
+            ("exp, fused", exp::<Fused>, f64::exp, 1.0),
+            ("exp2, fused", exp2::<Fused>, f64::exp2, 1.5),
+            ("exp_m1, fused", exp_m1::<Fused>, f64::exp_m1, 2.0),
+            ("ln, fused", ln::<Fused>, f64::ln, 1.0),
+            ("log2, fused", log2::<Fused>, f64::log2, 2.0),
+            ("ln_1p, fused", ln_1p::<Fused>, f64::ln_1p, 2.0),
+            ("tanh, fused", tanh::<Fused>, f64::tanh, 3.0),
+            (
+                "sigmoid, fused",
+                sigmoid::<Fused>,
+                |x| (if x < 0.0 { x.exp() } else { 1.0 }) / (1.0 + (-x.abs()).exp()),
+                3.0,
+            ),
+            ("erf, fused", erf::<Fused>, libm::erf, 2.0),
         ];
         let mut failed = Vec::new();
         for (name, f, exact, bound) in functions {
@@ -278,8 +325,8 @@ mod tests {
         for i in 0..=1 << 16 {
             let x = i as f32 / 65536.0;
             let exact = (std::f64::consts::TAU * f64::from(x)).cos();
-            let error = (f64::from(cos_of_turn(x)) - exact).abs();
-            assert!(error <= 2e-7 * exact.abs() + 1e-15, "{x}: {} for {exact}", cos_of_turn(x));
+            let error = (f64::from(cos_of_turn::<Rounded>(x)) - exact).abs();
+            assert!(error <= 2e-7 * exact.abs() + 1e-15, "{x}: {} for {exact}", cos_of_turn::<Rounded>(x));
         }
     }
 
@@ -287,10 +334,17 @@ mod tests {
     fn whole_powers_are_exact() {
         for n in -149..128 {
             let power = 2f64.powi(n) as f32;
-            assert_eq!((exp2(n as f32), log2(power)), (power, n as f32));
+            assert_eq!((exp2::<Rounded>(n as f32), log2::<Fused>(power)), (power, n as f32));
         }
         assert_eq!(
-            (exp(0.0), ln(1.0), exp_m1(0.0), tanh(100.0), erf(10.0), sigmoid(0.0)),
+            (
+                exp::<Fused>(0.0),
+                ln::<Fused>(1.0),
+                exp_m1::<Fused>(0.0),
+                tanh::<Fused>(100.0),
+                erf::<Fused>(10.0),
+                sigmoid::<Fused>(0.0)
+            ),
             (1.0, 0.0, 0.0, 1.0, 1.0, 0.5)
         );
     }
