@@ -1,5 +1,6 @@
 //! Reductions of tiles, and of what several tiles gave.
 
+use super::chain::Fold;
 use super::compile::Side;
 use super::unsupported;
 use crate::reduce::{Join, Largest, PIECE, Product, RowCascade, Smallest, Sum, join_run};
@@ -22,6 +23,8 @@ pub struct Combine {
     pub tile: fn(&[u8], Side, &mut [u8]),
     /// Starts combining as many rows as are given here, tile by tile.
     pub total: fn(usize) -> Box<dyn Total>,
+    /// How chains do it.
+    pub fold: Option<Fold>,
 }
 
 /// Rows of which tiles have been combined so far.
@@ -36,7 +39,7 @@ impl Combine {
     /// The reduction's loops.
     pub fn new(kind: Reduction, dtype: DType) -> Result<Self, Problem> {
         match dtype {
-            DType::F32 => Ok(Self::of::<f32>(kind)),
+            DType::F32 => Ok(Combine { fold: Fold::of(kind), ..Self::of::<f32>(kind) }),
             DType::F64 => Ok(Self::of::<f64>(kind)),
             DType::I32 => Ok(Self::of::<i32>(kind)),
             DType::U32 => Ok(Self::of::<u32>(kind)),
@@ -54,7 +57,7 @@ impl Combine {
     }
 
     fn with<T: Number, J: Join<T>>() -> Self {
-        Combine { tile: combine::<T, J>, total: |rows| Box::new(Totals::<T, J>::new(rows)) }
+        Combine { tile: combine::<T, J>, total: |rows| Box::new(Totals::<T, J>::new(rows)), fold: None }
     }
 }
 

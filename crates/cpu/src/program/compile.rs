@@ -1,5 +1,6 @@
 //! A program made ready: every register has its loop, and its stage between the reductions.
 
+use super::chain::{Fold, Link};
 use super::combine::Combine;
 use super::padded::Padded;
 use super::pick::Pick;
@@ -8,13 +9,13 @@ use super::{broken, cast, generate, select, unsupported};
 use crate::step::Inputs;
 use wgrad_plan::{Instruction, Program};
 use wgrad_tensor::dtype::{DType, Scalar};
-use wgrad_tensor::elementwise::Loop;
+use wgrad_tensor::elementwise::{Basic, Loop};
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::Map;
 
 /// From how many places on it pays to run a loop for each row, rather than to repeat what there is one of for each.
-const LONG: usize = 128;
+pub const LONG: usize = 128;
 
 /// In which order the places of a program with rows are walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,10 @@ pub struct Register<'a> {
     pub per_row: bool,
     /// How many reductions, one after the other, come before it.
     pub stage: usize,
+    /// What it is, if it is a step that chains know.
+    pub basic: Option<Basic>,
+    /// The reduction of it that is computed with it.
+    pub folded: Option<(Fold, usize)>,
 }
 
 #[derive(Debug)]
@@ -83,8 +88,12 @@ pub enum Source<'a> {
     Product,
     /// The row's element at each of its places.
     Repeat,
+    /// Several steps, from the first argument on; maybe, the reduction of what they give.
+    Chain(Vec<Link>, Option<Fold>),
     /// A reduction of each row.
     Combine(Combine),
+    /// A reduction that is computed with what it reduces.
+    Folded,
     /// One element of each row.
     Pick(Pick),
 }
@@ -95,6 +104,18 @@ impl Source<'_> {
         match self {
             Source::Load(load) => load.access() == Access::Alike,
             Source::Generate(_, _, access) => *access == Access::Alike,
+            Source::Constant(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is the same in all stretches of so many places.
+    pub fn is_alike_within(&self, length: usize) -> bool {
+        match self {
+            Source::Load(load) => {
+                load.access() == Access::Alike && load.period().is_some_and(|p| length.is_multiple_of(p))
+            }
+            Source::Generate(_, window, Access::Alike) => window.period().is_some_and(|p| length.is_multiple_of(p)),
             Source::Constant(_) => true,
             _ => false,
         }
@@ -112,6 +133,16 @@ impl Source<'_> {
     /// Whether it may be computed into a result.
     pub fn is_computed(&self) -> bool {
         !self.is_alike() && !self.lies()
+    }
+}
+
+impl Register<'_> {
+    /// Whether computing it takes a walk over all places of a tile.
+    pub fn is_walk(&self) -> bool {
+        match self.source {
+            Source::Chain(..) | Source::Combine(_) => true,
+            _ => !self.per_row && self.source.is_computed(),
+        }
     }
 }
 
@@ -156,8 +187,10 @@ impl<'a> Compiled<'a> {
     }
 
     /// Sorts what is needed into stages.
-    fn sort(&mut self) {
+    pub fn sort(&mut self) {
         let Compiled { registers, stores, constants, first, stages } = self;
+        [&mut *constants, &mut *first].into_iter().for_each(Vec::clear);
+        stages.clear();
         let picks = (0..registers.len()).filter(|&i| matches!(registers[i].source, Source::Pick(_)));
         for i in needed(registers, picks.chain(stores.iter().copied())) {
             let register = &registers[i];
@@ -246,13 +279,17 @@ impl<'a> Compiler<'a, '_> {
         };
         self.own.push(self.registers.len());
         self.push(source, args, dtype, per_row);
+        if let (Instruction::Map { map: Map::Row(row), .. }, Some(register)) = (instruction, self.registers.last_mut())
+        {
+            register.basic = row.basic.filter(|_| dtype == DType::F32);
+        }
         Ok(())
     }
 
     fn push(&mut self, source: Source<'a>, args: Vec<usize>, dtype: DType, per_row: bool) {
         let before = args.iter().map(|&arg| self.registers[arg].stage).max().unwrap_or(0);
         let stage = before + usize::from(matches!(source, Source::Combine(_) | Source::Pick(_)));
-        self.registers.push(Register { source, args, dtype, per_row, stage });
+        self.registers.push(Register { source, args, dtype, per_row, stage, basic: None, folded: None });
     }
 
     /// The register of an instruction, as one for each row or as one for every place.

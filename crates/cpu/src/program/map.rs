@@ -7,7 +7,7 @@ use super::compile::{Compiled, Side};
 use super::place::Placement;
 use super::take_front;
 use super::tile::Tile;
-use crate::buffer::{Pool, prefetch};
+use crate::buffer::Pool;
 use crate::step::Inputs;
 use crate::threads::{self, TASK};
 use std::ops::Range;
@@ -37,7 +37,7 @@ impl<'a> Map<'a> {
         let compiled = Compiled::new(program, inputs, Side::Along, blocks.cut(step))?;
         let order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
         let placement = Placement::new(&compiled.registers, &order, &compiled.stores);
-        let ahead = Ahead::new(&compiled, &sizes(&compiled), &order, program.count(), blocks.longest());
+        let ahead = Ahead::new(&compiled, &sizes(&compiled), &order, program.count());
         Ok(Map { compiled, blocks, order, placement, ahead })
     }
 
@@ -86,16 +86,8 @@ impl<'a> Map<'a> {
             let before = (Some(&before), places.start);
             let tile = Tile { places, rows: 0..0, side: Side::Along, product, before };
             let next = blocks.peek().cloned().unwrap_or_default();
-            match &self.ahead {
-                None => compiled.full(&self.order, &tile, placement, &mut cells, &[])?,
-                Some(ahead) => {
-                    let mut shares = ahead.of(compiled, &next, &outs, &sizes);
-                    for &i in &ahead.steps {
-                        prefetch(shares.next().unwrap_or_default());
-                        compiled.full(&[i], &tile, placement, &mut cells, &[])?;
-                    }
-                }
-            }
+            let needed = self.ahead.as_ref().map(|ahead| ahead.of(compiled, &next, &outs, &sizes)).unwrap_or_default();
+            compiled.both(&self.order, &tile, placement, &mut cells, &mut [], needed)?;
             compiled.copy(&tile, placement, &mut cells, &[]);
         }
         Ok(())

@@ -5,6 +5,8 @@ mod ahead;
 mod before;
 mod blocks;
 mod cast;
+mod chain;
+mod chains;
 mod collect;
 mod combine;
 mod compile;

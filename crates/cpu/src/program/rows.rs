@@ -3,13 +3,13 @@
 
 use super::ahead::Ahead;
 use super::before::Before;
-use super::compile::Compiled;
+use super::compile::{Compiled, LONG, Side};
 use super::phases::Phase;
 use super::place::Placement;
 use super::take_front;
 use super::tile::Tile;
 use super::tiling::Tiling;
-use crate::buffer::{Buffer, Pool, prefetch};
+use crate::buffer::{Buffer, Pool};
 use crate::reduce::Reduce;
 use crate::step::Inputs;
 use crate::threads::{self, TASK};
@@ -37,7 +37,10 @@ pub fn run(program: &Program, inputs: Inputs<'_>, results: &mut [&mut [u8]], poo
         // What is picked is computed at single places, which start anywhere.
         cut.step = 1;
     }
-    let compiled = Compiled::new(program, inputs, tiling.side, cut)?;
+    let mut compiled = Compiled::new(program, inputs, tiling.side, cut)?;
+    if tiling.is_whole() && tiling.side == Side::Along && tiling.length >= LONG {
+        compiled.join();
+    }
     let [full, rows] = [false, true].map(|per_row| compiled.stores(per_row));
     Rows { compiled, tiling, full, rows, pool }.run(results)
 }
@@ -88,9 +91,8 @@ impl Rows<'_> {
                 self.compiled.stages.iter().flat_map(|stage| stage.full.iter().chain(&stage.rows).copied()).collect();
             let outs: Vec<usize> = self.full.iter().map(|&out| self.compiled.stores[out]).collect();
             let placement = Placement::new(&self.compiled.registers, &order, &outs);
-            let tile = self.tiling.longest();
-            let ahead = Ahead::new(&self.compiled, &sizes, &order, rows.saturating_mul(length), tile);
-            return threads::try_for_each(parts, |part| self.at_once(&placement, ahead.as_ref(), part));
+            let ahead = Ahead::new(&self.compiled, &sizes, &order, rows.saturating_mul(length));
+            return threads::try_for_each(parts, |part| self.at_once(&order, &placement, ahead.as_ref(), part));
         }
         let phases: Vec<Phase> = (0..self.compiled.stages.len()).map(|stage| Phase::new(self, stage)).collect();
         threads::try_for_each(parts, |part| self.in_phases(&phases, part))
@@ -114,7 +116,13 @@ impl Rows<'_> {
     }
 
     /// Rows tile by tile, each through all stages.
-    fn at_once(&self, placement: &Placement, ahead: Option<&Ahead>, mut part: Part<'_>) -> Result<(), Problem> {
+    fn at_once(
+        &self,
+        order: &[usize],
+        placement: &Placement,
+        ahead: Option<&Ahead>,
+        mut part: Part<'_>,
+    ) -> Result<(), Problem> {
         let (compiled, tiling) = (&self.compiled, &self.tiling);
         let (mut row_memory, row_bytes) = self.row_memory()?;
         let mut rows: Vec<&mut [u8]> = row_memory.chunks_mut(row_bytes).collect();
@@ -133,24 +141,8 @@ impl Rows<'_> {
             compiled.rows(&compiled.first, &tile, placement, &cells, &mut rows)?;
             let next = tile.rows.end..(tile.rows.end + tiling.group).min(part.rows.end);
             let next = tiling.tile(next, 0..tiling.length).places;
-            match ahead {
-                None => {
-                    for stage in &compiled.stages {
-                        compiled.full(&stage.full, &tile, placement, &mut cells, &rows)?;
-                        compiled.rows(&stage.rows, &tile, placement, &cells, &mut rows)?;
-                    }
-                }
-                Some(ahead) => {
-                    let mut shares = ahead.of(compiled, &next, &part.full, &sizes);
-                    for &i in &ahead.steps {
-                        prefetch(shares.next().unwrap_or_default());
-                        match compiled.registers[i].per_row {
-                            true => compiled.rows(&[i], &tile, placement, &cells, &mut rows)?,
-                            false => compiled.full(&[i], &tile, placement, &mut cells, &rows)?,
-                        }
-                    }
-                }
-            }
+            let needed = ahead.map(|ahead| ahead.of(compiled, &next, &part.full, &sizes)).unwrap_or_default();
+            compiled.both(order, &tile, placement, &mut cells, &mut rows, needed)?;
             compiled.copy(&tile, placement, &mut cells, &rows);
             self.store(&rows, take_front(&mut part.per_row, &row_sizes, tile.rows.len()));
         }

@@ -1,11 +1,15 @@
 //! One tile through a program, while it is in the nearest cache.
 
+use super::ahead::{Needed, ask};
 use super::before::Before;
+use super::chain::{Chain, Fold, LONGEST, Link, Operand};
 use super::compile::{Compiled, Register, Side, Source};
 use super::generate::splat;
 use super::place::Placement;
+use smallvec::SmallVec;
 use std::mem::take;
 use std::ops::Range;
+use wgrad_tensor::elementwise::Basic;
 use wgrad_tensor::error::Problem;
 
 /// Some places: a block, or the same positions of some rows.
@@ -34,6 +38,15 @@ pub struct Memory<'m, 'c> {
     pub rows: &'m [&'c mut [u8]],
 }
 
+/// What is done on the way over a tile.
+#[derive(Default)]
+struct Aside<'x> {
+    /// How the elements are combined, and where what that gives for each row goes.
+    folded: Option<(Fold, &'x mut [u8])>,
+    /// Memory to ask for.
+    ahead: &'x [&'x [u8]],
+}
+
 impl Compiled<'_> {
     /// Fills the cells that are the same for every tile.
     pub fn fill_once(&self, placement: &Placement, places: usize, cells: &mut [&mut [u8]]) {
@@ -50,6 +63,33 @@ impl Compiled<'_> {
         }
     }
 
+    /// Computes registers of a tile of whole rows, of either kind.
+    pub fn both(
+        &self,
+        order: &[usize],
+        tile: &Tile<'_>,
+        placement: &Placement,
+        cells: &mut [&mut [u8]],
+        rows: &mut [&mut [u8]],
+        mut needed: Needed<'_>,
+    ) -> Result<(), Problem> {
+        for &i in order {
+            let share = if self.registers[i].is_walk() { needed.share() } else { SmallVec::new() };
+            if self.registers[i].per_row {
+                self.row(i, tile, placement, cells, rows, &share)?;
+                continue;
+            }
+            let mut folded = self.registers[i].folded.map(|(fold, to)| (fold, to, take(&mut rows[to])));
+            let aside = Aside { folded: folded.as_mut().map(|(fold, _, all)| (*fold, &mut **all)), ahead: &share };
+            let done = self.one(i, tile, placement, cells, rows, aside);
+            if let Some((_, to, all)) = folded {
+                rows[to] = all;
+            }
+            done?;
+        }
+        Ok(())
+    }
+
     /// Computes registers with an element for every place of a tile.
     pub fn full(
         &self,
@@ -59,16 +99,32 @@ impl Compiled<'_> {
         cells: &mut [&mut [u8]],
         rows: &[&mut [u8]],
     ) -> Result<(), Problem> {
-        for &i in order {
-            let register = &self.registers[i];
-            let Some(cell) = placement.cells[i].filter(|_| register.source.is_computed()) else { continue };
-            let whole = take(&mut cells[cell]);
-            let out = &mut whole[..tile.places.len() * register.dtype.size()];
-            let done = self.compute(register, tile, Memory { placement, cells, rows }, out);
-            cells[cell] = whole;
-            done?;
-        }
-        Ok(())
+        order.iter().try_for_each(|&i| self.one(i, tile, placement, cells, rows, Aside::default()))
+    }
+
+    fn one(
+        &self,
+        i: usize,
+        tile: &Tile<'_>,
+        placement: &Placement,
+        cells: &mut [&mut [u8]],
+        rows: &[&mut [u8]],
+        aside: Aside<'_>,
+    ) -> Result<(), Problem> {
+        let register = &self.registers[i];
+        let Some(cell) = placement.cells[i].filter(|_| register.source.is_computed()) else { return Ok(()) };
+        let whole = take(&mut cells[cell]);
+        let out = &mut whole[..tile.places.len() * register.dtype.size()];
+        let memory = Memory { placement, cells, rows };
+        let done = match &register.source {
+            Source::Chain(links, _) => {
+                self.chain(register, links, tile, memory, Some(out), aside);
+                Ok(())
+            }
+            _ => self.compute(register, tile, memory, out, aside.ahead),
+        };
+        cells[cell] = whole;
+        done
     }
 
     /// Copies what was computed elsewhere than in its result.
@@ -89,15 +145,57 @@ impl Compiled<'_> {
         cells: &[&mut [u8]],
         rows: &mut [&mut [u8]],
     ) -> Result<(), Problem> {
-        for &i in order {
-            let register = &self.registers[i];
-            let whole = take(&mut rows[i]);
-            let out = &mut whole[..tile.rows.len() * register.dtype.size()];
-            let done = self.compute(register, tile, Memory { placement, cells, rows }, out);
-            rows[i] = whole;
-            done?;
+        order.iter().try_for_each(|&i| self.row(i, tile, placement, cells, rows, &[]))
+    }
+
+    fn row(
+        &self,
+        i: usize,
+        tile: &Tile<'_>,
+        placement: &Placement,
+        cells: &[&mut [u8]],
+        rows: &mut [&mut [u8]],
+        share: &[&[u8]],
+    ) -> Result<(), Problem> {
+        let register = &self.registers[i];
+        let whole = take(&mut rows[i]);
+        let out = &mut whole[..tile.rows.len() * register.dtype.size()];
+        let done = self.compute(register, tile, Memory { placement, cells, rows }, out, share);
+        rows[i] = whole;
+        done
+    }
+
+    /// Computes a chain of steps: its elements, or what they give for each row, or both.
+    fn chain(
+        &self,
+        register: &Register<'_>,
+        links: &[Link],
+        tile: &Tile<'_>,
+        memory: Memory<'_, '_>,
+        out: Option<&mut [u8]>,
+        aside: Aside<'_>,
+    ) {
+        let rows = tile.rows.len();
+        let length = tile.places.len() / rows.max(1);
+        let operand = |&arg: &usize| {
+            let elements = bytemuck::try_cast_slice(self.value(arg, tile, memory)).unwrap_or_default();
+            match &self.registers[arg] {
+                register if register.per_row => Operand::Rows(elements),
+                register if register.source.is_alike_within(length) => Operand::Alike(elements),
+                _ => Operand::Places(elements),
+            }
+        };
+        let mut operands = register.args.iter().map(operand);
+        let Some(start) = operands.next() else { return };
+        let mut steps = [(Link::Alone(Basic::Exp), start); LONGEST];
+        for (step, &link) in steps.iter_mut().zip(links) {
+            let operand = if link.takes() { operands.next() } else { None };
+            *step = (link, operand.unwrap_or(start));
         }
-        Ok(())
+        let elements = |bytes| bytemuck::try_cast_slice_mut(bytes).unwrap_or_default();
+        let folded = aside.folded.map(|(fold, all)| (fold, elements(&mut all[..rows * size_of::<f32>()])));
+        let out = out.map(elements);
+        Chain { rows, length, start, links: &steps[..links.len()], out, folded, ahead: aside.ahead }.run();
     }
 
     fn compute(
@@ -106,7 +204,11 @@ impl Compiled<'_> {
         tile: &Tile<'_>,
         memory: Memory<'_, '_>,
         out: &mut [u8],
+        share: &[&[u8]],
     ) -> Result<(), Problem> {
+        if !matches!(register.source, Source::Chain(..)) {
+            ask(share, 0, usize::MAX);
+        }
         let range = if register.per_row { &tile.rows } else { &tile.places };
         let value = |i: usize| self.value(register.args[i], tile, memory);
         match &register.source {
@@ -129,6 +231,11 @@ impl Compiled<'_> {
             Source::Generate(generator, window, _) => generator.fill(window, range.clone(), out),
             Source::Product | Source::Before(_) => {}
             Source::Repeat => repeat(value(0), register.dtype.size(), tile.side, out),
+            Source::Chain(links, fold) => {
+                let folded = fold.map(|fold| (fold, out));
+                self.chain(register, links, tile, memory, None, Aside { folded, ahead: share });
+            }
+            Source::Folded => {}
             Source::Combine(combine) => (combine.tile)(value(0), tile.side, out),
             Source::Pick(pick) if self.registers[register.args[0]].per_row => {
                 pick.places(value(1))?;

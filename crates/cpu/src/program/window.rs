@@ -42,13 +42,19 @@ impl Window {
 
     /// How it is best read in tiles.
     pub fn access(&self, cut: Cut) -> Access {
-        let moving = usize::from(matches!(self.axes.first(), Some((_, 0))));
-        let period: usize = self.axes[moving..].iter().map(|&(size, _)| size).product();
         match *self.axes {
             [] | [(_, 1)] => Access::Straight,
-            _ if moving == 1 && cut.step.is_multiple_of(period) => Access::Alike,
+            _ if self.period().is_some_and(|period| cut.step.is_multiple_of(period)) => Access::Alike,
             [.., (size, 1)] if size.is_multiple_of(cut.fence.max(1)) => Access::Runs,
             _ => Access::Scattered,
+        }
+    }
+
+    /// After how many places it repeats, if it does.
+    pub fn period(&self) -> Option<usize> {
+        match *self.axes {
+            [(_, 0), ref rest @ ..] => Some(rest.iter().map(|&(size, _)| size).product()),
+            _ => None,
         }
     }
 
@@ -130,6 +136,11 @@ impl<'a> Load<'a> {
         };
         let size = self.view.dtype.size();
         &self.view.elements::<u8>()[start * size..(start + range.len()) * size]
+    }
+
+    /// After how many places it repeats, if it does.
+    pub fn period(&self) -> Option<usize> {
+        self.window.period()
     }
 
     /// Copies a tile into `out`.

@@ -187,7 +187,7 @@ pub fn join_run<T: Number, J: Join<T>>(run: &[T]) -> T {
 }
 
 /// Accumulators side by side, enough that additions do not wait for each other.
-const LANES: usize = 128;
+pub const LANES: usize = 128;
 
 /// Folds a run with many accumulators.
 struct Lanes<'a, T, J>(&'a [T], PhantomData<J>);
@@ -206,15 +206,21 @@ impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
             last[..rest.len()].copy_from_slice(rest);
             lanes = joined::<T, J>(lanes, &last);
         }
-        let mut width = LANES / 2;
-        while width > 0 {
-            for i in 0..width {
-                lanes[i] = J::join(lanes[i], lanes[i + width]);
-            }
-            width /= 2;
-        }
-        lanes[0]
+        join_lanes::<T, J>(lanes)
     }
+}
+
+/// Combines accumulators pairwise.
+#[inline(always)]
+pub fn join_lanes<T: Number, J: Join<T>>(mut lanes: [T; LANES]) -> T {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = J::join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 /// Combines each lane with an element. Lanes that go by value, and never by a position that varies, stay in registers.

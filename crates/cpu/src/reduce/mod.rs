@@ -5,7 +5,7 @@ mod grid;
 mod join;
 
 pub use extreme::extreme;
-pub use join::{Join, Largest, PIECE, Product, RowCascade, Smallest, Sum, join_run};
+pub use join::{Join, LANES, Largest, PIECE, Product, RowCascade, Smallest, Sum, join_lanes, join_run};
 
 use crate::buffer::Pool;
 use crate::program::unsupported;

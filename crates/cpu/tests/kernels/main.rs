@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 mod backend;
+mod chains;
 mod conv;
 mod epilogue;
 mod harness;

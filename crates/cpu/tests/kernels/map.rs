@@ -21,6 +21,7 @@ const fn row(name: &'static str, arity: usize, cpu: fn(DType) -> Option<Loop>) -
         wgsl_integer: None,
         wgsl_f64: false,
         cpu,
+        basic: None,
         reads: Reads::NOTHING,
         gradient: None,
     }
