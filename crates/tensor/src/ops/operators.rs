@@ -54,7 +54,7 @@ impl Tensor {
     #[track_caller]
     fn row(&self, op: RowOp, others: &[&Tensor], scalars: Scalars) -> Tensor {
         let inputs: SmallVec<[&Tensor; 3]> = std::iter::once(self).chain(others.iter().copied()).collect();
-        Tensor::record(OpRef::Row(op), &inputs, scalars, self.device()).output(0)
+        Tensor::record(OpRef::Row(op), &inputs, scalars, self.device()).one()
     }
 }
 
