@@ -3,9 +3,9 @@
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::node::{Edge, Edges, Node, Scalars};
+use crate::node::{Edge, Edges, Metas, Node, Scalars};
 use crate::op::{Compute, Meta, Op, OpRef};
-use crate::scope;
+use crate::scope::{self, Origin};
 use crate::shape::Shape;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -122,10 +122,12 @@ impl Tensor {
         let origin = scope::origin(Location::caller());
         let tracked = scope::is_recording() && inputs.iter().any(|input| input.0.node.tracked);
         let edges: Edges = inputs.iter().map(|input| input.0.clone()).collect();
+        let metas = infer(&op, inputs, device, &origin);
         let mut node = Node::new(op, scalars, edges, device, origin);
-        Recorded(match infer(inputs, &mut node) {
-            Ok(()) => {
-                node.tracked = tracked && node.metas.iter().any(|meta| meta.dtype.is_float());
+        Recorded(match metas {
+            Ok(metas) => {
+                node.tracked = tracked && metas.iter().any(|meta| meta.dtype.is_float());
+                node.metas = metas;
                 node.wait()
             }
             Err(error) => node.failed(error),
@@ -331,26 +333,26 @@ pub fn eval_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()>
     first_error.map_or(Ok(()), Err)
 }
 
-/// Writes down shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
-fn infer(inputs: &[&Tensor], node: &mut Node) -> Result<()> {
-    let given = inputs.iter().map(|input| input.meta()).collect::<Result<SmallVec<[&Meta; 3]>>>()?;
-    let copied = || given.iter().map(|&meta| meta.clone()).collect::<SmallVec<[Meta; 3]>>();
-    let problem = match (&node.op, inputs.iter().find(|input| *input.device() != node.device)) {
-        (_, Some(other)) => {
-            let (here, there) = (&node.device, other.device());
-            let message = format!("tensors are on different devices, {here} and {there}; move one with to_device");
-            Some(Problem::new(ErrorKind::Device, message))
-        }
-        (OpRef::Row(row), None) => row.result(&given).map(|output| node.metas.push(output)).err(),
-        (OpRef::Shared(op), None) => op.infer(&copied()).map(|outputs| node.metas.extend(outputs)).err(),
-    };
-    match problem.or_else(|| node.metas.iter().find_map(|meta| fits_in_memory(meta).err())) {
-        None => Ok(()),
-        Some(problem) => {
-            let inputs = copied().into_vec();
-            Err(Error::at(problem, node.op.name(), inputs, Some(node.origin.location), node.origin.scope.clone()))
-        }
+/// Shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
+fn infer(op: &OpRef, inputs: &[&Tensor], device: &Device, origin: &Origin) -> Result<Metas> {
+    let mut given = SmallVec::<[&Meta; 3]>::new();
+    for input in inputs {
+        given.push(input.meta()?);
     }
+    let copied = || given.iter().map(|&meta| meta.clone()).collect::<SmallVec<[Meta; 3]>>();
+    let found = match (op, inputs.iter().find(|input| input.device() != device)) {
+        (_, Some(other)) => {
+            let there = other.device();
+            let message = format!("tensors are on different devices, {device} and {there}; move one with to_device");
+            Err(Problem::new(ErrorKind::Device, message))
+        }
+        (OpRef::Row(row), None) => row.result(&given).map(|output| Metas::from_buf([output])),
+        (OpRef::Shared(op), None) => op.infer(&copied()).map(Metas::from),
+    };
+    let fits = |metas: Metas| metas.iter().try_for_each(fits_in_memory).map(|()| metas);
+    found.and_then(fits).map_err(|problem| {
+        Error::at(problem, op.name(), copied().into_vec(), Some(origin.location), origin.scope.clone())
+    })
 }
 
 /// Sizes beyond what any memory can address are refused where they arise, so that size arithmetic never overflows.
