@@ -3,7 +3,19 @@
 use crate::optimizer::{Optimizer, Rule, Step};
 use crate::sgd::decayed;
 use wgrad_nn::Param;
-use wgrad_tensor::Tensor;
+use wgrad_tensor::{Tensor, elementwise};
+
+// A training step records each of these for every parameter: fewer calls than with the operations that they consist of.
+elementwise! {
+    /// The running mean `x`, so far as `weight` says on the way to the square of `z`.
+    algebraic LERP_SQUARE: lerp_square(x, z, weight) -> y { x + weight * (z * z - x) } "x + z * (y * y - x)"
+    /// The root of `x`, over `z`.
+    algebraic ROOT_OVER: root_over(x, z) -> y { x.sqrt() / z } "sqrt(x) / y"
+    /// `x` over what is a little more than `z`.
+    algebraic OVER_SUM: over_sum(x, z, eps) -> y { x / (z + eps) } "x / (y + z)"
+    /// `x` less a multiple of `z`.
+    algebraic LESS: less(x, z, factor) -> y { x - z * factor } "x - y * z"
+}
 
 /// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015). PyTorch: `torch.optim.Adam`.
 ///
@@ -77,10 +89,11 @@ impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
             (shrunk(param, step), gradient.clone())
         };
         *mean = mean.lerp(&gradient, 1.0 - beta1);
-        *square = square.lerp(&gradient.square(), 1.0 - beta2);
+        *square = square.elementwise_with(&LERP_SQUARE, &[&gradient], 1.0 - beta2);
         let corrected = |beta: f64| 1.0 - beta.powi(step.count.try_into().unwrap_or(i32::MAX));
-        let divisor = square.sqrt() / corrected(beta2).sqrt() + self.eps;
-        param - &*mean / divisor * (step.lr / corrected(beta1))
+        let root = square.elementwise_with(&ROOT_OVER, &[], corrected(beta2).sqrt());
+        let direction = mean.elementwise_with(&OVER_SUM, &[&root], self.eps);
+        param.elementwise_with(&LESS, &[&direction], step.lr / corrected(beta1))
     }
 }
 

@@ -41,6 +41,24 @@ fn adams_first_step_is_the_learning_rate() {
 }
 
 #[test]
+fn adamw_is_its_formula_in_tensor_operations_bit_for_bit() {
+    let device = device();
+    let start = Tensor::new([0.5f32, -1.25, 3e-3, 700.0, -0.1], &device);
+    let x = Param::new(start.clone());
+    let mut optimizer = AdamW::new(vec![x.clone()], 1e-2).weight_decay(0.1);
+    let (mut param, mut mean, mut square) = (start.clone(), start.zeros_like(), start.zeros_like());
+    for step in 1..5 {
+        let pull = Tensor::new([0.3f32, -7.0, 1e-4, 0.0, 1.7], &device) * f64::from(step);
+        optimizer.step((x.tensor() * &pull).sum(..).backward().unwrap()).unwrap();
+        mean = mean.lerp(&pull, 1.0 - 0.9);
+        square = square.lerp(&pull.square(), 1.0 - 0.999);
+        let divisor = square.sqrt() / (1.0 - 0.999f64.powi(step)).sqrt() + 1e-8;
+        param = param * (1.0 - 1e-2 * 0.1) - &mean / divisor * (1e-2 / (1.0 - 0.9f64.powi(step)));
+        assert_eq!(x.tensor().to_bytes().unwrap(), param.to_bytes().unwrap(), "after step {step}");
+    }
+}
+
+#[test]
 fn a_parameter_without_a_gradient_is_named_and_nothing_changes() {
     let device = device();
     let model = Line::new(&device);

@@ -15,6 +15,8 @@ pub(crate) struct Collected {
     pub nodes: Vec<Arc<Node>>,
     /// The outputs whose values are stored.
     pub wanted: Vec<Edge>,
+    /// What the nodes are marked with, one after the other.
+    pub marks: Range<u64>,
     /// The nodes' arguments, counted; perhaps some more.
     pub edges: usize,
     /// Pending nodes that have nothing to do with it.
@@ -76,7 +78,8 @@ pub(crate) fn collect(roots: &[Edge]) -> Result<Collected> {
     }
     let Some(first) = pending.first() else { return Ok(Collected::default()) };
     let waiting = first.node().device().take_pending();
-    let (joined, edges) = joined(&waiting, &pending);
+    let mut marks = mark(&waiting);
+    let (joined, edges) = joined(&waiting, &marks, &pending);
     let mut wanted = Wanted::default();
     pending.iter().for_each(|root| wanted.add(root.node()));
     let (mut nodes, mut others) = (Vec::with_capacity(waiting.len()), Vec::new());
@@ -84,21 +87,29 @@ pub(crate) fn collect(roots: &[Edge]) -> Result<Collected> {
         let list = if joined { &mut nodes } else { &mut others };
         list.push(node);
     }
+    if !others.is_empty() {
+        marks = mark(&nodes);
+    }
     nodes.iter().filter(|node| node.handles() > 0).for_each(|node| wanted.add(node));
     for node in &nodes {
         keep_for_gradient(node, &mut wanted);
     }
-    Ok(Collected { nodes, wanted: wanted.edges, edges, others })
+    Ok(Collected { nodes, wanted: wanted.edges, marks, edges, others })
+}
+
+/// Marks nodes one after the other.
+fn mark(nodes: &[Arc<Node>]) -> Range<u64> {
+    let marks = fresh_marks(nodes.len());
+    nodes.iter().zip(marks.clone()).for_each(|(node, mark)| node.set_mark(mark));
+    marks
 }
 
 /// Which nodes belong to the evaluation: those behind a root, and those behind something held that hangs together with
 /// a root. And how many arguments all that were looked at have.
-fn joined(nodes: &[Arc<Node>], roots: &[&Edge]) -> (Vec<bool>, usize) {
+fn joined(nodes: &[Arc<Node>], marks: &Range<u64>, roots: &[&Edge]) -> (Vec<bool>, usize) {
     let mut edges = 0;
-    let marks = fresh_marks(nodes.len());
-    nodes.iter().zip(marks.clone()).for_each(|(node, mark)| node.set_mark(mark));
     let mut needed: Vec<bool> = nodes.iter().map(|node| node.handles() > 0).collect();
-    let roots: Vec<usize> = roots.iter().filter_map(|root| place(root.node(), &marks)).collect();
+    let roots: Vec<usize> = roots.iter().filter_map(|root| place(root.node(), marks)).collect();
     roots.iter().for_each(|&root| needed[root] = true);
     // Another node of the same component, itself at the component's root.
     let mut towards: Vec<usize> = (0..nodes.len()).collect();
@@ -108,7 +119,7 @@ fn joined(nodes: &[Arc<Node>], roots: &[&Edge]) -> (Vec<bool>, usize) {
         }
         node.with_inputs(|inputs| {
             edges += inputs.len();
-            for to in inputs.iter().filter_map(|input| place(input.node(), &marks)) {
+            for to in inputs.iter().filter_map(|input| place(input.node(), marks)) {
                 needed[to] = true;
                 let (a, b) = (component(&mut towards, at), component(&mut towards, to));
                 towards[a] = b;

@@ -90,8 +90,7 @@ pub(crate) struct Structure {
 /// # Errors
 /// The error of a failed ancestor.
 pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
-    let calls = fresh_marks(collected.nodes.len());
-    collected.nodes.iter().zip(calls.clone()).for_each(|(node, mark)| node.set_mark(mark));
+    let calls = &collected.marks;
     let given = fresh_marks(collected.edges);
     let mut recorded = Recorded {
         collected,
@@ -111,7 +110,7 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
             recorded.words.push((node.scalars().len() as u64) << 32 | edges.len() as u64);
             recorded.words.push(collected.not_before(node) as u64);
             for (argument, edge) in edges.iter().enumerate() {
-                let source = match place(edge.node(), &calls) {
+                let source = match place(edge.node(), calls) {
                     Some(from) => Source::Call(from, edge.output()),
                     None => Source::Input(recorded.input(edge, &given, (call, argument))?),
                 };
@@ -125,7 +124,7 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
     recorded.words.push(collected.wanted.len() as u64);
     recorded.wanted.start = recorded.words.len();
     for edge in &collected.wanted {
-        if let Some(call) = place(edge.node(), &calls) {
+        if let Some(call) = place(edge.node(), calls) {
             recorded.words.push(Source::Call(call, edge.output()).word());
         }
     }

@@ -254,7 +254,7 @@ impl Device {
     /// back that are still pending, by [`Device::wait_again`].
     pub fn take_pending(&self) -> Vec<Arc<Node>> {
         let waiting = std::mem::take(&mut *lock(&self.0.pending)).nodes;
-        waiting.iter().filter_map(Weak::upgrade).filter(|node| node.is_pending()).collect()
+        waiting.into_iter().filter_map(|node| node.upgrade()).filter(|node| node.is_pending()).collect()
     }
 
     /// Lets nodes wait that were taken before; what was recorded meanwhile comes after them.

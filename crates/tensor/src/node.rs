@@ -62,113 +62,118 @@ pub type Edges = SmallVec<[Edge; 2]>;
 pub(crate) type Scalars = SmallVec<[Scalar; 1]>;
 pub(crate) type Metas = SmallVec<[Meta; 1]>;
 
-/// Everything a new node is made of.
-pub(crate) struct NewNode {
-    pub op: OpRef,
-    pub scalars: Scalars,
-    pub inputs: Edges,
-    pub metas: Metas,
-    pub device: Device,
-    pub origin: Origin,
-    pub tracked: bool,
-    pub leaf: bool,
-}
-
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Node {
-    fn build(new: NewNode, results: Results) -> Arc<Node> {
-        Node::build_after(new, results, 0)
+    /// A call that is pending, untracked, and known to nobody yet. Its one handle is that of the tensor it is made for.
+    #[inline]
+    pub(crate) fn new(op: OpRef, scalars: Scalars, inputs: Edges, device: &Device, origin: Origin) -> Node {
+        Node {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            op,
+            scalars,
+            metas: Metas::new(),
+            device: device.clone(),
+            origin,
+            tracked: false,
+            leaf: false,
+            checkpoint: scope::checkpoint(),
+            not_before: 0,
+            pending: AtomicBool::new(true),
+            consumed: AtomicBool::new(false),
+            handles: AtomicUsize::new(1),
+            mark: AtomicU64::new(0),
+            state: Mutex::new(State { inputs, results: Results::Pending }),
+        }
     }
 
-    fn build_after(new: NewNode, results: Results, not_before: u64) -> Arc<Node> {
-        let pending = matches!(results, Results::Pending);
-        let node = Arc::new(Node {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            op: new.op,
-            scalars: new.scalars,
-            metas: new.metas,
-            device: new.device,
-            origin: new.origin,
-            tracked: new.tracked,
-            leaf: new.leaf,
-            checkpoint: if not_before == 0 { scope::checkpoint() } else { 0 },
-            not_before,
-            pending: AtomicBool::new(pending),
-            consumed: AtomicBool::new(false),
-            handles: AtomicUsize::new(0),
-            mark: AtomicU64::new(0),
-            state: Mutex::new(State { inputs: new.inputs, results }),
-        });
-        if pending {
-            node.device.remember_pending(&node);
-        }
+    /// Puts it into the graph; the device notes it.
+    #[inline]
+    pub(crate) fn wait(self) -> Arc<Node> {
+        let node = Arc::new(self);
+        node.device.remember_pending(&node);
         node
     }
 
-    pub(crate) fn pending(new: NewNode) -> Arc<Node> {
-        Node::build(new, Results::Pending)
+    /// Puts it into the graph with its value.
+    pub(crate) fn ready(self, buffer: Buffer) -> Arc<Node> {
+        self.settled(Results::Ready(smallvec![Some(buffer)]))
     }
 
-    pub(crate) fn ready(new: NewNode, buffer: Buffer) -> Arc<Node> {
-        Node::build(new, Results::Ready(smallvec![Some(buffer)]))
+    /// Puts it into the graph as one that has failed, without shapes and inputs.
+    pub(crate) fn failed(mut self, error: Error) -> Arc<Node> {
+        self.metas.clear();
+        self.settled(Results::Failed(error))
     }
 
-    pub(crate) fn failed(new: NewNode, error: Error) -> Arc<Node> {
-        Node::build(new, Results::Failed(error))
+    fn settled(mut self, results: Results) -> Arc<Node> {
+        self.pending = AtomicBool::new(false);
+        self.state = Mutex::new(State { inputs: Edges::new(), results });
+        Arc::new(self)
     }
 
+    #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that grows with every node: a node's inputs have smaller ones.
+    #[inline]
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// The op.
+    #[inline]
     pub fn op(&self) -> &OpRef {
         &self.op
     }
 
     /// The numbers given to this call.
+    #[inline]
     pub fn scalars(&self) -> &[Scalar] {
         &self.scalars
     }
 
     /// Shape and dtype of every output; none for a failed node.
+    #[inline]
     pub fn metas(&self) -> &[Meta] {
         &self.metas
     }
 
     /// The device it is computed on.
+    #[inline]
     pub fn device(&self) -> &Device {
         &self.device
     }
 
     /// The user's line and layer.
+    #[inline]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
     /// Whether it descends from a tensor that wants a gradient.
+    #[inline]
     pub fn is_tracked(&self) -> bool {
         self.tracked
     }
 
     /// Whether it is itself a tensor that wants a gradient: walks back end here.
+    #[inline]
     pub fn is_leaf(&self) -> bool {
         self.leaf
     }
 
     /// The checkpointed stretch that it was recorded in: what lies within is computed again for the walk back.
+    #[inline]
     pub fn checkpoint(&self) -> Option<u64> {
         (self.checkpoint != 0).then_some(self.checkpoint)
     }
 
     /// For what is computed again: the number of a node before which it is not to be computed, or it would lie around
     /// from then on; 0 for all else.
+    #[inline]
     pub fn not_before(&self) -> u64 {
         self.not_before
     }
@@ -181,30 +186,29 @@ impl Node {
     /// The same call again, of these inputs, which are worth the same; not to be computed before the node with the number
     /// `not_before`.
     pub fn again(&self, inputs: Edges, not_before: u64) -> Arc<Node> {
-        let new = NewNode {
-            op: self.op.clone(),
-            scalars: self.scalars.clone(),
-            inputs,
-            metas: self.metas.clone(),
-            device: self.device.clone(),
-            origin: self.origin.clone(),
-            tracked: self.tracked && scope::is_recording(),
-            leaf: false,
-        };
-        Node::build_after(new, Results::Pending, not_before)
+        let (op, origin) = (self.op.clone(), self.origin.clone());
+        let mut node = Node::new(op, self.scalars.clone(), inputs, &self.device, origin);
+        node.metas = self.metas.clone();
+        node.tracked = self.tracked && scope::is_recording();
+        (node.checkpoint, node.not_before) = (0, not_before);
+        node.handles = AtomicUsize::new(0);
+        node.wait()
     }
 
     /// How many tensors refer to it.
+    #[inline]
     pub fn handles(&self) -> usize {
         self.handles.load(Ordering::Acquire)
     }
 
     /// Whether a walk back has consumed it.
+    #[inline]
     pub fn is_consumed(&self) -> bool {
         self.consumed.load(Ordering::Acquire)
     }
 
     /// Whether it keeps what it is computed from even when its value is there: for a walk back that may come.
+    #[inline]
     pub fn keeps_inputs(&self) -> bool {
         self.tracked && !self.leaf && !self.is_consumed()
     }
@@ -222,16 +226,19 @@ impl Node {
     }
 
     /// A number that an evaluation found it useful to keep here. Only one evaluation at a time sees a device's nodes.
+    #[inline]
     pub fn mark(&self) -> u64 {
         self.mark.load(Ordering::Relaxed)
     }
 
     /// Keeps a number here, for [`mark`](Node::mark).
+    #[inline]
     pub fn set_mark(&self, mark: u64) {
         self.mark.store(mark, Ordering::Relaxed);
     }
 
     /// Whether there is no value yet, and no failure.
+    #[inline]
     pub fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }
@@ -242,12 +249,16 @@ impl Node {
     }
 
     /// Calls `f` with what it is computed from, without copying the list.
+    #[inline]
     pub fn with_inputs<R>(&self, f: impl FnOnce(&[Edge]) -> R) -> R {
         f(&self.state().inputs)
     }
 
     /// The buffer of an output: `None` while pending.
     pub fn buffer(&self, output: usize) -> Result<Option<Buffer>> {
+        if self.is_pending() {
+            return Ok(None);
+        }
         match &self.state().results {
             Results::Pending => Ok(None),
             Results::Ready(buffers) => Ok(buffers.get(output).cloned().flatten()),
@@ -258,6 +269,9 @@ impl Node {
 
     /// The error, where it failed.
     pub fn error(&self) -> Option<Error> {
+        if self.is_pending() {
+            return None;
+        }
         match &self.state().results {
             Results::Failed(error) => Some(error.clone()),
             Results::Donated => Some(self.donated()),
@@ -350,16 +364,19 @@ impl Edge {
     }
 
     /// The node.
+    #[inline]
     pub fn node(&self) -> &Arc<Node> {
         &self.node
     }
 
     /// Which of its outputs.
+    #[inline]
     pub fn output(&self) -> usize {
         self.output
     }
 
     /// Shape and dtype, or the error of a failed node.
+    #[inline]
     pub fn meta(&self) -> Result<&Meta> {
         match self.node.metas.get(self.output) {
             Some(meta) => Ok(meta),

@@ -3,7 +3,7 @@
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::node::{Edge, Edges, Metas, NewNode, Node, Scalars};
+use crate::node::{Edge, Edges, Metas, Node, Scalars};
 use crate::op::{Compute, Meta, Op, OpRef};
 use crate::scope::{self, Origin};
 use crate::shape::Shape;
@@ -38,8 +38,15 @@ impl Drop for Tensor {
 pub(crate) struct Recorded(Arc<Node>);
 
 impl Recorded {
-    pub fn output(&self, output: usize) -> Tensor {
-        Tensor::from_edge(Edge { node: self.0.clone(), output })
+    /// The output of an op that has one.
+    pub fn one(self) -> Tensor {
+        Tensor::of_new(self.0)
+    }
+
+    /// The outputs of an op that has two.
+    pub fn two(self) -> (Tensor, Tensor) {
+        let second = Tensor::from_edge(Edge { node: self.0.clone(), output: 1 });
+        (self.one(), second)
     }
 }
 
@@ -66,6 +73,11 @@ impl Tensor {
         Tensor(edge)
     }
 
+    /// The handle that a new node has counted already.
+    fn of_new(node: Arc<Node>) -> Tensor {
+        Tensor(Edge { node, output: 0 })
+    }
+
     /// The graph's reference to the same output.
     pub fn edge(&self) -> &Edge {
         &self.0
@@ -86,21 +98,15 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn source(name: &'static str, device: &Device, data: Result<(crate::device::Buffer, Meta)>) -> Tensor {
         let origin = scope::origin(Location::caller());
-        let new = |metas| NewNode {
-            op: OpRef::Shared(Arc::new(Source(name))),
-            scalars: Scalars::new(),
-            inputs: Edges::new(),
-            metas,
-            device: device.clone(),
-            origin,
-            tracked: false,
-            leaf: false,
-        };
-        let node = match data {
-            Ok((buffer, meta)) => Node::ready(new(smallvec![meta]), buffer),
-            Err(error) => Node::failed(new(Metas::new()), error),
-        };
-        Tensor::from_edge(Edge { node, output: 0 })
+        let op = OpRef::Shared(Arc::new(Source(name)));
+        let mut node = Node::new(op, Scalars::new(), Edges::new(), device, origin);
+        Tensor::of_new(match data {
+            Ok((buffer, meta)) => {
+                node.metas.push(meta);
+                node.ready(buffer)
+            }
+            Err(error) => node.failed(error),
+        })
     }
 
     /// Records a call of an op with one output.
@@ -108,7 +114,7 @@ impl Tensor {
     /// Errors are deferred: the result then is a failed tensor. This is the door for ops from outside.
     #[track_caller]
     pub fn apply(op: impl Op + Hash + Eq, inputs: &[&Tensor], scalars: Vec<Scalar>, device: &Device) -> Tensor {
-        Tensor::record(OpRef::Shared(Arc::new(op)), inputs, scalars.into(), device).output(0)
+        Tensor::record(OpRef::Shared(Arc::new(op)), inputs, scalars.into(), device).one()
     }
 
     #[track_caller]
@@ -116,7 +122,16 @@ impl Tensor {
         let origin = scope::origin(Location::caller());
         let tracked = scope::is_recording() && inputs.iter().any(|input| input.0.node.tracked);
         let edges: Edges = inputs.iter().map(|input| input.0.clone()).collect();
-        Recorded(make(op, edges, scalars, device, origin, tracked))
+        let metas = infer(&op, inputs, device, &origin);
+        let mut node = Node::new(op, scalars, edges, device, origin);
+        Recorded(match metas {
+            Ok(metas) => {
+                node.tracked = tracked && metas.iter().any(|meta| meta.dtype.is_float());
+                node.metas = metas;
+                node.wait()
+            }
+            Err(error) => node.failed(error),
+        })
     }
 
     /// An op of one tensor.
@@ -202,22 +217,19 @@ impl Tensor {
     #[track_caller]
     fn alias(&self, name: &'static str, leaf: bool) -> Tensor {
         let origin = scope::origin(Location::caller());
-        let new = |metas, inputs| NewNode {
-            op: OpRef::Shared(Arc::new(crate::ops::view::Alias(name))),
-            scalars: Scalars::new(),
-            inputs,
-            metas,
-            device: self.device().clone(),
-            origin,
-            tracked: leaf,
-            leaf,
-        };
-        let node = match (self.0.meta(), self.0.buffer()) {
-            (Ok(meta), Ok(Some(buffer))) => Node::ready(new(smallvec![meta.clone()], Edges::new()), buffer),
-            (Ok(meta), Ok(None)) => Node::pending(new(smallvec![meta.clone()], smallvec![self.0.clone()])),
-            (Err(error), _) | (_, Err(error)) => Node::failed(new(Metas::new(), Edges::new()), error),
-        };
-        Tensor::from_edge(Edge { node, output: 0 })
+        let op = OpRef::Shared(Arc::new(crate::ops::view::Alias(name)));
+        let mut node = Node::new(op, Scalars::new(), smallvec![self.0.clone()], self.device(), origin);
+        (node.tracked, node.leaf) = (leaf, leaf);
+        Tensor::of_new(match (self.0.meta(), self.0.buffer()) {
+            (Ok(meta), Ok(buffer)) => {
+                node.metas.push(meta.clone());
+                match buffer {
+                    Some(buffer) => node.ready(buffer),
+                    None => node.wait(),
+                }
+            }
+            (Err(error), _) | (_, Err(error)) => node.failed(error),
+        })
     }
 
     /// Computes the value now. On a GPU this asks for the work and does not wait for it.
@@ -321,50 +333,26 @@ pub fn eval_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()>
     first_error.map_or(Ok(()), Err)
 }
 
-fn make(op: OpRef, inputs: Edges, scalars: Scalars, device: &Device, origin: Origin, tracked: bool) -> Arc<Node> {
-    let mut new = NewNode {
-        op,
-        scalars,
-        inputs,
-        metas: Metas::new(),
-        device: device.clone(),
-        origin,
-        tracked: false,
-        leaf: false,
-    };
-    match infer(&mut new) {
-        Ok(()) => {
-            new.tracked = tracked && new.metas.iter().any(|meta| meta.dtype.is_float());
-            Node::pending(new)
-        }
-        Err(error) => {
-            new.inputs.clear();
-            new.metas.clear();
-            Node::failed(new, error)
-        }
+/// Shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
+fn infer(op: &OpRef, inputs: &[&Tensor], device: &Device, origin: &Origin) -> Result<Metas> {
+    let mut given = SmallVec::<[&Meta; 3]>::new();
+    for input in inputs {
+        given.push(input.meta()?);
     }
-}
-
-/// Writes down shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
-fn infer(new: &mut NewNode) -> Result<()> {
-    let given = new.inputs.iter().map(Edge::meta).collect::<Result<SmallVec<[&Meta; 3]>>>()?;
     let copied = || given.iter().map(|&meta| meta.clone()).collect::<SmallVec<[Meta; 3]>>();
-    let problem = match (&new.op, new.inputs.iter().find(|input| input.node.device != new.device)) {
+    let found = match (op, inputs.iter().find(|input| input.device() != device)) {
         (_, Some(other)) => {
-            let (here, there) = (&new.device, &other.node.device);
-            let message = format!("tensors are on different devices, {here} and {there}; move one with to_device");
-            Some(Problem::new(ErrorKind::Device, message))
+            let there = other.device();
+            let message = format!("tensors are on different devices, {device} and {there}; move one with to_device");
+            Err(Problem::new(ErrorKind::Device, message))
         }
-        (OpRef::Row(row), None) => row.result(&given).map(|output| new.metas.push(output)).err(),
-        (OpRef::Shared(op), None) => op.infer(&copied()).map(|outputs| new.metas.extend(outputs)).err(),
+        (OpRef::Row(row), None) => row.result(&given).map(|output| Metas::from_buf([output])),
+        (OpRef::Shared(op), None) => op.infer(&copied()).map(Metas::from),
     };
-    match problem.or_else(|| new.metas.iter().find_map(|meta| fits_in_memory(meta).err())) {
-        None => Ok(()),
-        Some(problem) => {
-            let inputs = copied().into_vec();
-            Err(Error::at(problem, new.op.name(), inputs, Some(new.origin.location), new.origin.scope.clone()))
-        }
-    }
+    let fits = |metas: Metas| metas.iter().try_for_each(fits_in_memory).map(|()| metas);
+    found.and_then(fits).map_err(|problem| {
+        Error::at(problem, op.name(), copied().into_vec(), Some(origin.location), origin.scope.clone())
+    })
 }
 
 /// Sizes beyond what any memory can address are refused where they arise, so that size arithmetic never overflows.

@@ -107,7 +107,7 @@ impl Tensor {
         }
         let mut inputs = vec![self];
         inputs.extend(others);
-        Tensor::record(OpRef::Shared(Arc::new(Cat(along))), &inputs, Scalars::new(), self.device()).output(0)
+        Tensor::record(OpRef::Shared(Arc::new(Cat(along))), &inputs, Scalars::new(), self.device()).one()
     }
 
     /// The tensors along a new axis. PyTorch: `torch.stack`.

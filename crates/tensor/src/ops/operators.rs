@@ -18,14 +18,9 @@ impl Tensor {
         self.row(RowOp { row, number: None }, others, Scalars::new())
     }
 
-    /// Applies a row whose last input may be a number.
+    /// Applies a row to `self`, to the tensors `between`, and to a last input that may be a number.
     #[track_caller]
-    pub(crate) fn elementwise_with(
-        &self,
-        row: &'static Elementwise,
-        between: &[&Tensor],
-        last: impl Operand,
-    ) -> Tensor {
+    pub fn elementwise_with(&self, row: &'static Elementwise, between: &[&Tensor], last: impl Operand) -> Tensor {
         match (last.number(), between) {
             (Some(number), _) => self.elementwise_number(row, between, number, 1 + between.len() as u8),
             (None, []) => self.elementwise(row, &[&last.operand(self)]),
@@ -54,7 +49,7 @@ impl Tensor {
     #[track_caller]
     fn row(&self, op: RowOp, others: &[&Tensor], scalars: Scalars) -> Tensor {
         let inputs: SmallVec<[&Tensor; 3]> = std::iter::once(self).chain(others.iter().copied()).collect();
-        Tensor::record(OpRef::Row(op), &inputs, scalars, self.device()).output(0)
+        Tensor::record(OpRef::Row(op), &inputs, scalars, self.device()).one()
     }
 }
 

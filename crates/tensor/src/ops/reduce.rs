@@ -299,8 +299,8 @@ impl Tensor {
         };
         let kept = without(&shape, &axes);
         let op = OpRef::Shared(Arc::new(Find { extreme, axes }));
-        let found = Tensor::record(op, &[self], Scalars::new(), self.device());
-        (found.output(0).reshape(&kept), found.output(1).reshape(kept))
+        let (value, position) = Tensor::record(op, &[self], Scalars::new(), self.device()).two();
+        (value.reshape(&kept), position.reshape(kept))
     }
 
     /// Whether any element (bool) holds, over `axes`. PyTorch: `torch.any`.
