@@ -87,8 +87,12 @@ fn every_row_in_f32_agrees_with_the_cpu() {
                     _ => false,
                 };
                 let (f, e) = (f64::from(found), f64::from(expected));
-                // A power is the exponential of a product, whose rounding grows with it.
-                let steep = if row.name == "pow" { 1.0 + e.abs().max(1e-30).ln().abs() / 8.0 } else { 1.0 };
+                // A power is the exponential of a product, whose rounding grows with it. For a base near 1, WGSL lets its
+                // logarithm be wrong by 2^-21, and the exponent multiplies that: 3.3e-7, a twelfth of 4e-6.
+                let steep = match row.name {
+                    "pow" => 1.0 + e.abs().max(1e-30).ln().abs() / 8.0 + f64::from(of(at)[1].abs().min(1e30)) / 12.0,
+                    _ => 1.0,
+                };
                 // A way between two numbers is as exact as the larger of them.
                 let size = if row.arity == 3 { f64::from(of(at)[0].abs().max(of(at)[1].abs()).min(1e38)) } else { 0.3 };
                 let close =
