@@ -90,13 +90,13 @@ fn multiply_add(x: vec4<Number>, y: vec4<Number>, sum: vec4<Number>) -> vec4<Num
 }
 //}
 
-fn store(batch: u32, slice: u32, row: u32, column: u32, value: vec4<Number>) {
-    if row >= params.rows || column >= params.columns {
+fn store(batch: u32, slice: u32, row: u32, column: u32, low: vec4<Number>, high: vec4<Number>) {
+    if row >= params.rows {
         return;
     }
     let base = slice * params.batches * params.rows * params.columns;
-    for (var i = 0u; i < min(4u, params.columns - column); i++) {
-        finish(base + destination(batch, row, column + i), value[i]);
+    for (var i = 0u; i < min(8u, params.columns - column); i++) {
+        finish(base + destination(batch, row, column + i), select(high, low, i < 4u)[i % 4u]);
     }
 }
 
@@ -185,20 +185,12 @@ fn main(
         sum7b = multiply_add(x7, b, sum7b);
         step = next_step(step);
     }
-    store(batch, slice, row, column, sum0a);
-    store(batch, slice, row, column + 4u, sum0b);
-    store(batch, slice, row + 1u, column, sum1a);
-    store(batch, slice, row + 1u, column + 4u, sum1b);
-    store(batch, slice, row + 2u, column, sum2a);
-    store(batch, slice, row + 2u, column + 4u, sum2b);
-    store(batch, slice, row + 3u, column, sum3a);
-    store(batch, slice, row + 3u, column + 4u, sum3b);
-    store(batch, slice, row + 4u, column, sum4a);
-    store(batch, slice, row + 4u, column + 4u, sum4b);
-    store(batch, slice, row + 5u, column, sum5a);
-    store(batch, slice, row + 5u, column + 4u, sum5b);
-    store(batch, slice, row + 6u, column, sum6a);
-    store(batch, slice, row + 6u, column + 4u, sum6b);
-    store(batch, slice, row + 7u, column, sum7a);
-    store(batch, slice, row + 7u, column + 4u, sum7b);
+    store(batch, slice, row, column, sum0a, sum0b);
+    store(batch, slice, row + 1u, column, sum1a, sum1b);
+    store(batch, slice, row + 2u, column, sum2a, sum2b);
+    store(batch, slice, row + 3u, column, sum3a, sum3b);
+    store(batch, slice, row + 4u, column, sum4a, sum4b);
+    store(batch, slice, row + 5u, column, sum5a, sum5b);
+    store(batch, slice, row + 6u, column, sum6a, sum6b);
+    store(batch, slice, row + 7u, column, sum7a, sum7b);
 }

@@ -4,7 +4,9 @@ use crate::device::Engine;
 use crate::lower::Lowering;
 use crate::params::Params;
 use crate::pipelines::Pipeline;
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{available_parallelism, scope};
 use wgrad_plan::{Given, Operand, Plan, Step, ValueId, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{Problem, Result};
@@ -54,14 +56,35 @@ impl LoweredPlan {
         let left = plan.kept.take::<LoweredPlan>();
         let left = left.filter(|left| std::ptr::eq(left.engine.as_ptr(), Arc::as_ptr(engine)));
         let mut left = left.map(|left| left.steps).unwrap_or_default().into_iter();
-        let mut steps = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
-            let found = left.next().filter(|lowered| lowered.fits(step, given)).map(Ok);
-            let lowered = found.unwrap_or_else(|| Lowered::new(engine, plan, given, step));
-            steps.push(lowered.map_err(|problem| (given.origin)(step).error(problem))?);
+        let fitting = plan.steps.iter().map(|step| left.next().filter(|lowered| lowered.fits(step, given)));
+        let mut steps: Vec<Option<Lowered>> = fitting.collect();
+        let missing: Vec<usize> = (0..steps.len()).filter(|&step| steps[step].is_none()).collect();
+        let made = each(missing.len(), |number| Lowered::new(engine, plan, given, &plan.steps[missing[number]]));
+        for (number, lowered) in missing.into_iter().zip(made) {
+            let origin = || (given.origin)(&plan.steps[number]);
+            steps[number] = Some(lowered.map_err(|problem| origin().error(problem))?);
         }
-        Ok(LoweredPlan { engine: Arc::downgrade(engine), steps })
+        Ok(LoweredPlan { engine: Arc::downgrade(engine), steps: steps.into_iter().flatten().collect() })
     }
+}
+
+/// What `make` makes of each number below `count`, on all processors at once: drivers take long to compile.
+fn each<T: Send + Sync>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = if cfg!(target_arch = "wasm32") { 1 } else { available_parallelism().map_or(1, usize::from) };
+    if threads.min(count) < 2 {
+        return (0..count).map(make).collect();
+    }
+    let made: Vec<OnceLock<T>> = (0..count).map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(place) = made.get(number) else { break };
+            place.get_or_init(|| make(number));
+        }
+    };
+    scope(|scope| (0..threads.min(count)).for_each(|_| drop(scope.spawn(work))));
+    made.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 impl Lowered {

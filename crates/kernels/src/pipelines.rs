@@ -73,12 +73,15 @@ pub(crate) struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
+/// Where a pipeline is, once it is compiled: each apart, so that several can be compiled at the same time.
+type Place = Arc<Mutex<Option<Arc<Pipeline>>>>;
+
 /// The pipelines of a device.
 pub(crate) struct Pipelines {
     device: wgpu::Device,
     journal: Arc<Journal>,
     counters: Arc<Counters>,
-    ready: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    ready: Mutex<HashMap<Key, Place>>,
     layouts: Mutex<HashMap<Interface, wgpu::BindGroupLayout>>,
     /// What earlier runs of programs compiled.
     saved: Option<Saved>,
@@ -118,7 +121,9 @@ impl Pipelines {
         interface: Interface,
         source: impl FnOnce() -> Result<Source, Problem>,
     ) -> Result<Arc<Pipeline>, Problem> {
-        if let Some(pipeline) = lock(&self.ready).get(&key) {
+        let place = lock(&self.ready).entry(key).or_default().clone();
+        let mut place = lock(&place);
+        if let Some(pipeline) = &*place {
             return Ok(pipeline.clone());
         }
         let source = source()?;
@@ -128,7 +133,7 @@ impl Pipelines {
         if let Some(saved) = &self.saved {
             saved.add();
         }
-        lock(&self.ready).insert(key, pipeline.clone());
+        *place = Some(pipeline.clone());
         Ok(pipeline)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::journal::{Journal, device_error};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use wgpu::{ErrorFilter, Features};
 use wgrad_tensor::cache;
 use wgrad_tensor::error::ErrorKind;
@@ -12,6 +12,8 @@ pub(crate) struct Saved {
     cache: wgpu::PipelineCache,
     file: PathBuf,
     has_new: AtomicBool,
+    /// The checksum of what the file holds; 0 where that is of no use.
+    held: AtomicU64,
 }
 
 impl Saved {
@@ -30,6 +32,7 @@ impl Saved {
             return None;
         }
         let data = std::fs::read(&file).ok().and_then(unsealed);
+        let held = AtomicU64::new(data.as_deref().map_or(0, checksum));
         let scope = device.push_error_scope(ErrorFilter::Validation);
         let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: data.as_deref(), fallback: true };
         // SAFETY: the data is what `get_data` gave, unless somebody forged the checksum of a file in the user's own cache;
@@ -37,7 +40,7 @@ impl Saved {
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         let refused = |error: &wgpu::Error| device_error(ErrorKind::Device, "open", error.to_string());
         let fault = journal.settle(scope.pop(), refused);
-        fault.is_none().then_some(Saved { cache, file, has_new: AtomicBool::new(false) })
+        fault.is_none().then_some(Saved { cache, file, has_new: AtomicBool::new(false), held })
     }
 
     /// What the driver looks into before it compiles.
@@ -45,7 +48,7 @@ impl Saved {
         &self.cache
     }
 
-    /// Notes that there is a pipeline more.
+    /// Notes that there is a pipeline more, which may have been in the file already.
     pub fn add(&self) {
         self.has_new.store(true, Ordering::Relaxed);
     }
@@ -55,8 +58,10 @@ impl Saved {
         if !self.has_new.swap(false, Ordering::Relaxed) {
             return;
         }
-        if let (Some(data), Some(folder)) = (self.cache.get_data(), self.file.parent()) {
-            let _ = std::fs::create_dir_all(folder).and_then(|()| replace(&self.file, &sealed(data)));
+        let (Some(data), Some(folder)) = (self.cache.get_data(), self.file.parent()) else { return };
+        let sum = checksum(&data);
+        if self.held.swap(sum, Ordering::Relaxed) != sum {
+            let _ = std::fs::create_dir_all(folder).and_then(|()| replace(&self.file, &sealed(&data)));
         }
     }
 }
@@ -75,8 +80,8 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// The data after its checksum.
-fn sealed(data: Vec<u8>) -> Vec<u8> {
-    [&checksum(&data).to_le_bytes()[..], &data].concat()
+fn sealed(data: &[u8]) -> Vec<u8> {
+    [&checksum(data).to_le_bytes()[..], data].concat()
 }
 
 /// What was sealed, if it is whole.
@@ -99,7 +104,7 @@ mod tests {
     #[test]
     fn only_what_is_whole_is_used() {
         assert_eq!(checksum(b"foobar"), 0x85944171f73967e8);
-        let whole = sealed(vec![1, 2, 3]);
+        let whole = sealed(&[1, 2, 3]);
         assert_eq!(unsealed(whole.clone()), Some(vec![1, 2, 3]));
         assert_eq!(unsealed(whole[..10].to_vec()), None);
         assert_eq!(unsealed(vec![1, 2]), None);
@@ -120,7 +125,7 @@ mod tests {
         let (device, _queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
         let folder = std::env::temp_dir().join(format!("wgrad-pipelines-{}", std::process::id()));
         let file = folder.join("pipelines");
-        for broken in [None, Some(b"not a cache".to_vec()), Some(sealed(vec![7; 100]))] {
+        for broken in [None, Some(b"not a cache".to_vec()), Some(sealed(&[7; 100]))] {
             if let Some(broken) = broken {
                 std::fs::write(&file, broken).unwrap();
             }

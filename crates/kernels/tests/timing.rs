@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use std::cell::RefCell;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use wgrad_plan::{Backend, Given, Instruction, Origin, Step};
 use wgrad_tensor::dtype::DType;
@@ -31,8 +31,8 @@ fn a_watched_run_tells_the_time_of_each_step() {
         let expected: Vec<Vec<f32>> =
             build.run(gpu, std::slice::from_ref(&input)).unwrap().iter().map(|out| read(gpu, out).unwrap()).collect();
         let origin = |_: &Step| -> Origin { panic!("nothing is wrong") };
-        let told = RefCell::new(Vec::new());
-        let watch = |step: &Step, time: Duration| told.borrow_mut().push((step.results[0], time));
+        let told = Mutex::new(Vec::new());
+        let watch = |step: &Step, time: Duration| told.lock().unwrap().push((step.results[0], time));
         let inputs = [input];
         let begin = Instant::now();
         let outputs = gpu.run(
@@ -43,7 +43,7 @@ fn a_watched_run_tells_the_time_of_each_step() {
         let took = begin.elapsed();
         let found: Vec<Vec<f32>> = outputs.unwrap().iter().map(|out| read(gpu, out).unwrap()).collect();
         assert!(found == expected, "a watched run computes the same");
-        let told = told.into_inner();
+        let told = told.into_inner().unwrap();
         println!("{}: {told:?} of {took:?}", gpu.describe().name);
         let results: Vec<usize> = told.iter().map(|&(result, _)| result).collect();
         assert_eq!(results, build.plan.steps.iter().map(|step| step.results[0]).collect::<Vec<_>>());
@@ -64,11 +64,11 @@ fn a_long_run_is_timed_whole() {
             operand = build.whole(*build.plan.outputs.last().unwrap());
         }
         let origin = |_: &Step| -> Origin { panic!("nothing is wrong") };
-        let told = RefCell::new(Vec::new());
-        let watch = |_: &Step, time: Duration| told.borrow_mut().push(time);
+        let told = Mutex::new(Vec::new());
+        let watch = |_: &Step, time: Duration| told.lock().unwrap().push(time);
         let inputs = [upload(gpu, &[1.0f32; 16])];
         let given = Given { scalars: &build.scalars, origin: &origin, watch: Some(&watch) };
         gpu.run(&build.plan, inputs.to_vec(), &given).unwrap();
-        assert_eq!(told.borrow().len(), 300);
+        assert_eq!(told.lock().unwrap().len(), 300);
     }
 }

@@ -64,13 +64,13 @@ pub struct Given<'a> {
     /// The numbers that operations were called with.
     pub scalars: &'a [Scalar],
     /// Which line of the user's a step comes from; asked only where something went wrong or is looked at.
-    pub origin: &'a dyn Fn(&Step) -> Origin,
+    pub origin: &'a (dyn Fn(&Step) -> Origin + Sync),
     /// Wants to know how long each step took. Where it is there, a backend may wait for each.
     pub watch: Option<&'a Watch<'a>>,
 }
 
 /// Is told each step with the time that it took.
-pub type Watch<'a> = dyn Fn(&Step, Duration) + 'a;
+pub type Watch<'a> = dyn Fn(&Step, Duration) + Sync + 'a;
 
 impl Given<'_> {
     /// The numbers in a range.
