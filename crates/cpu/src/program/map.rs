@@ -36,7 +36,7 @@ impl<'a> Map<'a> {
         let blocks = Blocks::new(program.count(), &layouts.collect::<Vec<_>>());
         let compiled = Compiled::new(program, inputs, Side::Along, blocks.cut(step))?;
         let order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
-        let placement = Placement::new(&compiled.registers, &order, &compiled.stores);
+        let placement = Placement::new(&compiled.registers, &order, &compiled.stores, &[]);
         let ahead = Ahead::new(&compiled, &sizes(&compiled), &order, program.count());
         Ok(Map { compiled, blocks, order, placement, ahead })
     }

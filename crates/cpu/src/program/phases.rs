@@ -33,9 +33,10 @@ struct Walked {
 
 impl Walked {
     fn new(compiled: &Compiled<'_>, roots: impl Iterator<Item = usize>, outs: &[usize]) -> Self {
-        let mut order = needed(&compiled.registers, roots);
+        let roots: Vec<usize> = roots.collect();
+        let mut order = needed(&compiled.registers, roots.iter().copied());
         order.retain(|&i| !compiled.registers[i].per_row);
-        let placement = Placement::new(&compiled.registers, &order, outs);
+        let placement = Placement::new(&compiled.registers, &order, outs, &roots);
         Walked { order, placement }
     }
 }

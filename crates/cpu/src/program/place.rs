@@ -17,13 +17,14 @@ pub struct Placement {
 
 impl Placement {
     /// Gives every register that is computed a cell: a result's tile, or scratch memory that is free again after its
-    /// last use. `order` is the order of computing, `outs` the register of each result.
-    pub fn new(registers: &[Register<'_>], order: &[usize], outs: &[usize]) -> Self {
+    /// last use. `order` is the order of computing, `outs` the register of each result; `kept` are needed to the end, too.
+    pub fn new(registers: &[Register<'_>], order: &[usize], outs: &[usize], kept: &[usize]) -> Self {
         let mut last_use: Vec<usize> = vec![0; registers.len()];
         for (step, &i) in order.iter().enumerate() {
             last_use[i] = step;
             registers[i].args.iter().for_each(|&arg| last_use[arg] = step);
         }
+        kept.iter().for_each(|&i| last_use[i] = usize::MAX);
         let mut in_result = vec![None; registers.len()];
         let mut copies = Vec::new();
         for (out, &i) in outs.iter().enumerate() {

@@ -90,7 +90,7 @@ impl Rows<'_> {
             let order: Vec<usize> =
                 self.compiled.stages.iter().flat_map(|stage| stage.full.iter().chain(&stage.rows).copied()).collect();
             let outs: Vec<usize> = self.full.iter().map(|&out| self.compiled.stores[out]).collect();
-            let placement = Placement::new(&self.compiled.registers, &order, &outs);
+            let placement = Placement::new(&self.compiled.registers, &order, &outs, &[]);
             let ahead = Ahead::new(&self.compiled, &sizes, &order, rows.saturating_mul(length));
             return threads::try_for_each(parts, |part| self.at_once(&order, &placement, ahead.as_ref(), part));
         }

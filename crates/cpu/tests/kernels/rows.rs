@@ -418,3 +418,28 @@ fn what_does_not_fit_is_a_typed_error() {
     let error = run(code.storing(&[picked]), &[x], &[Meta::new([1], DType::U8)]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DType);
 }
+
+/// Two reductions of different things at one go, also where rows are cut in pieces: neither may take the other's place.
+#[test]
+fn two_reductions_at_once() {
+    let mut random = Random::new();
+    for (rows, length) in SIZES.into_iter().chain([(182, 6), (300, 50)]).filter(|&(_, length)| length > 0) {
+        for x in inputs(&mut random, &[rows, length]) {
+            let mut code = Code::new(&[rows, length], 1);
+            let x_ = code.load(0, DType::F32);
+            let less = code.row(&table::NEG, &[x_]);
+            let total = code.reduce(Reduction::Sum, less);
+            let square = code.row(&table::MUL, &[x_, x_]);
+            let more = code.row(&table::ABS, &[square]);
+            let squares = code.reduce(Reduction::Sum, more);
+            let found = run(code.storing(&[total, squares]), std::slice::from_ref(&x), &[f32s(&[rows]), f32s(&[rows])]);
+            let found = found.unwrap();
+            let all = rows_of(&x, rows);
+            let totals: Vec<f64> = all.iter().map(|row| -row.iter().sum::<f64>()).collect();
+            let squares: Vec<f64> = all.iter().map(|row| row.iter().map(|x| x * x).sum()).collect();
+            let scale: Vec<f64> = all.iter().map(|row| row.iter().map(|x| x.abs()).sum::<f64>().max(1.0)).collect();
+            assert_near(&f32::from_bytes(&found[0]), &totals, &scale, 1e-6);
+            near(&found[1], &squares, 2e-6);
+        }
+    }
+}
