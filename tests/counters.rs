@@ -142,6 +142,18 @@ fn barriers_are_counted_and_all_devices_are_counted_together() -> wgrad::Result<
     Ok::<(), wgrad::Error>(())
 }
 
+#[test]
+fn what_a_device_did_still_counts_when_it_is_gone() -> wgrad::Result<()> {
+    for device in devices() {
+        let before = wgrad::stats();
+        Tensor::uniform([3], -1.0, 1.0, DType::F32, &device).eval()?;
+        let did = device.stats().kernels;
+        drop(device);
+        assert!(did > 0 && wgrad::stats().kernels >= before.kernels + did, "{did} of {:?}", wgrad::stats());
+    }
+    Ok(())
+}
+
 /// Batches of less than 32 examples, the largest first.
 fn smaller_batches() -> impl Iterator<Item = usize> {
     let bits = seed().wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -8,6 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+mod stats;
+pub use stats::{Stats, stats};
+
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -42,79 +45,6 @@ pub struct Description {
     /// The most storage buffers one kernel can bind.
     pub max_bindings: u32,
 }
-
-/// What a device has done since it was opened, and the memory that it holds now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Plans made: evaluations of a structure that was not known yet.
-    pub plans: u64,
-    /// Plans carried out.
-    pub evaluations: u64,
-    /// Kernels started.
-    pub kernels: u64,
-    /// Points at which a kernel needs what one before it in the same evaluation wrote, so that all before it must be done.
-    pub barriers: u64,
-    /// Pipelines compiled.
-    pub pipelines: u64,
-    /// Command buffers handed to a GPU.
-    pub submits: u64,
-    /// Tensors copied from the host to the device.
-    pub uploads: u64,
-    /// Blocks of kernels' parameters copied from the host to the device: at most one for each evaluation.
-    pub parameter_blocks: u64,
-    /// Copies from the device to the host, of a tensor or of what tells whether all went well.
-    pub reads: u64,
-    /// Buffers that were asked of the system because none waited for reuse.
-    pub allocations: u64,
-    /// Buffers held now, in use or waiting for reuse.
-    pub buffers: u64,
-    /// Bytes of these buffers.
-    pub bytes: u64,
-    /// Bytes of those that wait for reuse.
-    pub free_bytes: u64,
-    /// The most bytes that were in use at once, since the last [`Device::reset_peak_memory`].
-    pub peak_bytes: u64,
-}
-
-impl Stats {
-    /// Both together. The peaks are added as well: they need not have been at the same time.
-    #[must_use]
-    pub fn and(self, other: Stats) -> Stats {
-        Stats {
-            plans: self.plans + other.plans,
-            evaluations: self.evaluations + other.evaluations,
-            kernels: self.kernels + other.kernels,
-            barriers: self.barriers + other.barriers,
-            pipelines: self.pipelines + other.pipelines,
-            submits: self.submits + other.submits,
-            uploads: self.uploads + other.uploads,
-            parameter_blocks: self.parameter_blocks + other.parameter_blocks,
-            reads: self.reads + other.reads,
-            allocations: self.allocations + other.allocations,
-            buffers: self.buffers + other.buffers,
-            bytes: self.bytes + other.bytes,
-            free_bytes: self.free_bytes + other.free_bytes,
-            peak_bytes: self.peak_bytes + other.peak_bytes,
-        }
-    }
-}
-
-/// What all devices together have done that are still held, by a tensor or by the program, and the memory that they hold.
-/// [`Device::stats`] tells of one.
-///
-/// ```
-/// # use wgrad_tensor::device::stats;
-/// let before = stats();
-/// // A training step.
-/// assert_eq!(stats().pipelines, before.pipelines, "the step compiled something");
-/// ```
-pub fn stats() -> Stats {
-    let open: Vec<Arc<Shared>> = lock(&OPEN).iter().filter_map(Weak::upgrade).collect();
-    open.iter().map(|device| device.runtime.stats()).fold(Stats::default(), Stats::and)
-}
-
-/// Every device that may still be held.
-static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// What computes: everything that a [`Device`] asks of it.
 pub trait Runtime: Send + Sync + fmt::Debug {
@@ -161,9 +91,15 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 pub struct Device(Arc<Shared>);
 
 struct Shared {
-    runtime: Box<dyn Runtime>,
+    runtime: Arc<dyn Runtime>,
     pending: Mutex<Pending>,
     random: Mutex<RandomState>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        stats::closed(&self.runtime);
+    }
 }
 
 /// Nodes that wait for evaluation, so that what a user still holds can join an evaluation that passes by.
@@ -182,15 +118,13 @@ struct RandomState {
 impl Device {
     /// A device over a runtime.
     pub fn new(runtime: impl Runtime + 'static) -> Self {
-        let shared = Arc::new(Shared {
-            runtime: Box::new(runtime),
+        let runtime: Arc<dyn Runtime> = Arc::new(runtime);
+        stats::opened(&runtime);
+        Device(Arc::new(Shared {
+            runtime,
             pending: Mutex::new(Pending::default()),
             random: Mutex::new(RandomState { seed: fresh_seed(), next_stream: 0 }),
-        });
-        let mut open = lock(&OPEN);
-        open.retain(|device| device.strong_count() > 0);
-        open.push(Arc::downgrade(&shared));
-        Device(shared)
+        }))
     }
 
     /// What the device says of itself.
