@@ -42,7 +42,7 @@ pub fn parallel() -> bool {
 /// Calls `f` with each item.
 pub fn for_each<I: Send>(items: Vec<I>, f: impl Fn(I) + Send + Sync) {
     if items.len() > 1 && parallel() {
-        items.into_par_iter().for_each(f);
+        items.into_par_iter().with_max_len(1).for_each(f);
     } else {
         items.into_iter().for_each(f);
     }
@@ -52,7 +52,7 @@ pub fn for_each<I: Send>(items: Vec<I>, f: impl Fn(I) + Send + Sync) {
 pub fn try_for_each<I: Send, E: Send>(items: Vec<I>, f: impl Fn(I) -> Result<(), E> + Send + Sync) -> Result<(), E> {
     if items.len() > 1 && parallel() {
         // Collecting keeps the order, so that the error is the same every time.
-        let results: Vec<_> = items.into_par_iter().map(f).collect();
+        let results: Vec<_> = items.into_par_iter().with_max_len(1).map(f).collect();
         results.into_iter().collect()
     } else {
         items.into_iter().try_for_each(f)
@@ -63,7 +63,7 @@ pub fn try_for_each<I: Send, E: Send>(items: Vec<I>, f: impl Fn(I) -> Result<(),
 pub fn chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Send + Sync) {
     let size = size.max(1);
     if out.len() > size && parallel() {
-        out.par_chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
+        out.par_chunks_mut(size).with_max_len(1).enumerate().for_each(|(i, piece)| f(i, piece));
     } else {
         out.chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
     }

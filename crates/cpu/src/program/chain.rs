@@ -1,13 +1,13 @@
 //! Several cheap steps in one walk: what one gives goes to the next in the processor's registers.
 
 use super::ahead::{ask, per_part};
+use super::way::{Add, Any, BUNCH, ByPlace, ByRow, InRow, Mul, Power, Squared, Start, Sub, Way, each};
 use crate::reduce::{Join, LANES, Largest, PIECE, Sum, join_lanes};
 use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 use wgrad_tensor::elementwise::Basic;
 use wgrad_tensor::op::Reduction;
-use wgrad_tensor::real::{Fused, Real, fuses};
 
 /// The most steps of a chain.
 pub const LONGEST: usize = 8;
@@ -34,13 +34,20 @@ pub enum Fold {
     Largest,
 }
 
-/// Elements that a chain takes.
+/// Elements of some rows, one for each of their places.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Elements<'a> {
+    /// The elements.
+    pub all: &'a [f32],
+    /// Whether all rows have the same, so that there is one row of them.
+    pub alike: bool,
+}
+
+/// What a step takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Operand<'a> {
     /// One for every place.
-    Places(&'a [f32]),
-    /// One for every place of a row, the same in all.
-    Alike(&'a [f32]),
+    Places(Elements<'a>),
     /// One for each row.
     Rows(&'a [f32]),
 }
@@ -52,7 +59,7 @@ pub struct Chain<'a> {
     /// Their places.
     pub length: usize,
     /// Where it starts.
-    pub start: Operand<'a>,
+    pub start: Elements<'a>,
     /// Its steps, each with its operand, if it takes one.
     pub links: &'a [(Link, Operand<'a>)],
     /// Where the elements go.
@@ -64,6 +71,11 @@ pub struct Chain<'a> {
 }
 
 impl Link {
+    /// A step of an operand and the elements so far.
+    pub fn after(basic: Basic) -> Self {
+        if matches!(basic, Basic::Add | Basic::Mul) { Link::With(basic) } else { Link::After(basic) }
+    }
+
     /// Whether it takes an operand.
     pub fn takes(self) -> bool {
         matches!(self, Link::With(_) | Link::After(_))
@@ -82,13 +94,46 @@ impl Fold {
 }
 
 impl Chain<'_> {
-    /// Walks over all rows.
+    /// Walks over all rows. What norms and softmaxes are made of is compiled as a whole; other steps are chosen on the way.
     pub fn run(self) {
-        match self.folded {
-            None => arch().dispatch(Walk(self, PhantomData::<Nothing>)),
-            Some((Fold::Sum, _)) => arch().dispatch(Walk(self, PhantomData::<Sum>)),
-            Some((Fold::Largest, _)) => arch().dispatch(Walk(self, PhantomData::<Largest>)),
+        use Link::{Alone, Twice, With};
+        use Operand::{Places, Rows};
+        type Centred = ByRow<Start, Sub>;
+        let fold = self.folded.as_ref().map(|(fold, _)| *fold);
+        match (self.links, fold) {
+            ([], Some(Fold::Sum)) => self.walk::<Start, Sum>(),
+            ([], Some(Fold::Largest)) => self.walk::<Start, Largest>(),
+            ([(Twice(Basic::Mul), _)], Some(Fold::Sum)) => self.walk::<Squared<Start>, Sum>(),
+            ([(With(Basic::Mul), Rows(_))], None) => self.walk::<ByRow<Start, Mul>, Nothing>(),
+            ([(With(Basic::Sub), Rows(_)), (Twice(Basic::Mul), _)], Some(Fold::Sum)) => {
+                self.walk::<Squared<Centred>, Sum>();
+            }
+            ([(With(Basic::Sub), Rows(_)), (Alone(Basic::Exp), _)], Some(Fold::Sum)) => {
+                self.walk::<Power<Centred>, Sum>();
+            }
+            ([(With(Basic::Mul), Rows(_)), (With(Basic::Mul), Places(_))], None) => {
+                self.walk::<ByPlace<ByRow<Start, Mul>, Mul>, Nothing>();
+            }
+            ([(With(Basic::Mul), Rows(_)), (With(Basic::Mul), Places(_))], Some(Fold::Sum)) => {
+                self.walk::<ByPlace<ByRow<Start, Mul>, Mul>, Sum>();
+            }
+            (
+                [
+                    (With(Basic::Sub), Rows(_)),
+                    (With(Basic::Mul), Rows(_)),
+                    (With(Basic::Mul), Places(_)),
+                    (With(Basic::Add), Places(_)),
+                ],
+                None,
+            ) => self.walk::<ByPlace<ByPlace<ByRow<Centred, Mul>, Mul>, Add>, Nothing>(),
+            (_, None) => self.walk::<Any, Nothing>(),
+            (_, Some(Fold::Sum)) => self.walk::<Any, Sum>(),
+            (_, Some(Fold::Largest)) => self.walk::<Any, Largest>(),
         }
+    }
+
+    fn walk<W: Way, J: Joint>(self) {
+        arch().dispatch(Walk(self, PhantomData::<(W, J)>));
     }
 }
 
@@ -134,58 +179,9 @@ impl Joint for Nothing {
     }
 }
 
-struct Walk<'a, J>(Chain<'a>, PhantomData<J>);
+struct Walk<'a, W, J>(Chain<'a>, PhantomData<(W, J)>);
 
-/// How many registers go through all steps together: enough that the choice of a step costs little.
-const BUNCH: usize = 8;
-type Bunch<S> = [<S as Simd>::f32s; BUNCH];
-
-/// An operand in one row.
-#[derive(Clone, Copy)]
-enum Value<'a, S: Simd> {
-    /// Elements in bunches, and what does not fill one.
-    Many(&'a [Bunch<S>], &'a [f32]),
-    /// An element.
-    One(f32),
-}
-
-impl<'a> Operand<'a> {
-    #[inline(always)]
-    fn in_row<S: Simd>(self, row: usize, length: usize) -> Value<'a, S> {
-        let elements = match self {
-            Operand::Places(x) => &x[row * length..(row + 1) * length],
-            Operand::Alike(x) => &x[..length],
-            Operand::Rows(x) => return Value::One(x[row]),
-        };
-        let bunches = S::as_simd_f32s(elements).0.as_chunks().0;
-        Value::Many(bunches, &elements[bunches.len() * BUNCH * S::F32_LANES..])
-    }
-}
-
-impl<S: Simd> Value<'_, S> {
-    #[inline(always)]
-    fn bunch(&self, simd: S, at: usize) -> Bunch<S> {
-        match self {
-            Value::Many(x, _) => x[at],
-            Value::One(x) => [simd.splat_f32s(*x); BUNCH],
-        }
-    }
-
-    /// What does not fill a bunch, filled up.
-    #[inline(always)]
-    fn rest(&self, simd: S) -> Bunch<S> {
-        match self {
-            Value::Many(_, x) => {
-                let mut rest = [simd.splat_f32s(0.0); BUNCH];
-                bytemuck::cast_slice_mut(&mut rest)[..x.len()].copy_from_slice(x);
-                rest
-            }
-            Value::One(x) => [simd.splat_f32s(*x); BUNCH],
-        }
-    }
-}
-
-impl<J: Joint> WithSimd for Walk<'_, J> {
+impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
@@ -193,52 +189,47 @@ impl<J: Joint> WithSimd for Walk<'_, J> {
         let width = BUNCH * S::F32_LANES;
         let whole = length / width;
         let asked = per_part(ahead, rows * whole);
-        let mut steps = [(Link::Alone(Basic::Exp), Value::<S>::One(0.0)); LONGEST];
         for row in 0..rows {
-            let start = start.in_row(row, length);
-            for (step, &(link, operand)) in steps.iter_mut().zip(links) {
-                *step = (link, operand.in_row(row, length));
-            }
-            let steps = &steps[..links.len().min(LONGEST)];
+            let start = InRow::<S>::new(start, row, length);
+            let steps = W::in_row(simd, &mut links.iter(), row, length);
             let out = out.as_mut().map_or(&mut [][..], |out| &mut out[row * length..(row + 1) * length]);
-            let (outs, last) = out.split_at_mut((length - length % width).min(out.len()));
+            let (outs, last) = out.split_at_mut((whole * width).min(out.len()));
             let outs = S::as_mut_simd_f32s(outs).0.as_chunks_mut().0;
-            let mut lanes = [J::start(); LANES];
-            let mut all = None;
-            for i in 0..whole {
+            let mut bunch = |i: usize| {
                 ask(ahead, row * whole + i, asked);
-                let mut x = start.bunch(simd, i);
-                for (link, value) in steps {
-                    // Either way has code of its own, so that operands are read where they are used.
-                    x = match *value {
-                        Value::Many(y, _) => step(simd, *link, x, || y[i]),
-                        Value::One(y) => step(simd, *link, x, || [simd.splat_f32s(y); BUNCH]),
-                    };
-                }
+                let x = W::bunch(simd, &steps, start.bunches[i], i);
                 if let Some(out) = outs.get_mut(i) {
                     *out = x;
                 }
-                let lanes_now = S::as_mut_simd_f32s(&mut lanes).0.as_chunks_mut().0;
-                let lane = i % lanes_now.len();
-                lanes_now[lane] = each(lanes_now[lane], x, |a, b| J::joint(simd, a, b));
-                if ((i + 1) * width).is_multiple_of(PIECE) {
-                    let part = join_lanes::<f32, J>(lanes);
-                    (lanes, all) = ([J::start(); LANES], Some(all.map_or(part, |all| J::join(all, part))));
+                x
+            };
+            let mut all = None;
+            for from in (0..length).step_by(PIECE) {
+                let until = length.min(from + PIECE);
+                let mut lanes = [J::start(); LANES];
+                let bunches = from / width..until / width;
+                if width == LANES {
+                    // By value, so that they stay in registers.
+                    let mut kept = [simd.splat_f32s(J::start()); BUNCH];
+                    for i in bunches {
+                        kept = each(kept, bunch(i), |a, b| J::joint(simd, a, b));
+                    }
+                    lanes.copy_from_slice(bytemuck::cast_slice(&kept));
+                } else {
+                    let lanes = S::as_mut_simd_f32s(&mut lanes).0.as_chunks_mut().0;
+                    for i in bunches {
+                        let lane = i % lanes.len();
+                        lanes[lane] = each(lanes[lane], bunch(i), |a, b| J::joint(simd, a, b));
+                    }
                 }
-            }
-            if !length.is_multiple_of(width) {
-                let mut x = start.rest(simd);
-                for (link, value) in steps {
-                    x = step(simd, *link, x, || value.rest(simd));
+                if until == length && whole * width < length {
+                    let x = W::bunch_of_rest(simd, &steps, start.filled_up(simd));
+                    let x = &bytemuck::cast_slice(&x)[..length - whole * width];
+                    last.copy_from_slice(&x[..last.len()]);
+                    for (lane, &x) in lanes[whole * width % LANES..].iter_mut().zip(x) {
+                        *lane = J::join(*lane, x);
+                    }
                 }
-                let at = length - length % width;
-                let x = &bytemuck::cast_slice(&x)[..length - at];
-                last.copy_from_slice(&x[..last.len()]);
-                for (lane, &x) in lanes[at % LANES..].iter_mut().zip(x) {
-                    *lane = J::join(*lane, x);
-                }
-            }
-            if !length.is_multiple_of(PIECE) {
                 let part = join_lanes::<f32, J>(lanes);
                 all = Some(all.map_or(part, |all| J::join(all, part)));
             }
@@ -247,38 +238,4 @@ impl<J: Joint> WithSimd for Walk<'_, J> {
             }
         }
     }
-}
-
-#[inline(always)]
-fn step<S: Simd>(simd: S, link: Link, x: Bunch<S>, operand: impl FnOnce() -> Bunch<S>) -> Bunch<S> {
-    match link {
-        Link::Alone(Basic::Exp) => {
-            let mut x = x;
-            bytemuck::cast_slice_mut(&mut x)
-                .iter_mut()
-                .for_each(|x: &mut f32| *x = if fuses::<S>() { Fused(*x).exp().0 } else { Real::exp(*x) });
-            x
-        }
-        Link::Alone(_) => x,
-        Link::Twice(basic) => both(simd, basic, x, x),
-        Link::With(basic) => both(simd, basic, x, operand()),
-        Link::After(basic) => both(simd, basic, operand(), x),
-    }
-}
-
-#[inline(always)]
-fn both<S: Simd>(simd: S, basic: Basic, x: Bunch<S>, y: Bunch<S>) -> Bunch<S> {
-    match basic {
-        Basic::Add => each(x, y, |x, y| simd.add_f32s(x, y)),
-        Basic::Sub => each(x, y, |x, y| simd.sub_f32s(x, y)),
-        Basic::Mul => each(x, y, |x, y| simd.mul_f32s(x, y)),
-        Basic::Div => each(x, y, |x, y| simd.div_f32s(x, y)),
-        Basic::Exp => x,
-    }
-}
-
-#[inline(always)]
-fn each<V: Copy>(mut x: [V; BUNCH], y: [V; BUNCH], f: impl Fn(V, V) -> V) -> [V; BUNCH] {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x = f(*x, y));
-    x
 }

@@ -28,7 +28,8 @@ impl Compiled<'_> {
         let steps = self.steps();
         let passing = |i: usize| steps[i].is_some_and(|step| step.passing);
         for i in 0..self.registers.len() {
-            if let Some(step) = steps[i].filter(|step| !step.passing && step.length > 1) {
+            let pays = |step: &Step| step.length > 1 || matches!(self.registers[i].source, Source::MapRows(_));
+            if let Some(step) = steps[i].filter(|step| !step.passing && pays(step)) {
                 self.registers[i].source = Source::Chain(vec![], None);
                 self.set(i, &steps, step);
             }
@@ -37,12 +38,16 @@ impl Compiled<'_> {
             let (Source::Combine(combine), &[x]) = (&self.registers[i].source, &*self.registers[i].args) else {
                 continue;
             };
-            let (Some(fold), Some(step)) = (combine.fold, steps[x]) else { continue };
+            let Some(fold) = combine.fold else { continue };
+            let Some(step) = steps[x] else {
+                self.registers[i].source = Source::Chain(vec![], Some(fold));
+                continue;
+            };
             if passing(x) {
                 self.registers[i].source = Source::Chain(vec![], Some(fold));
                 self.set(i, &steps, step);
             } else if self.registers[x].folded.is_none() {
-                if step.length == 1 {
+                if !matches!(self.registers[x].source, Source::Chain(..)) {
                     self.registers[x].source = Source::Chain(vec![], None);
                     self.set(x, &steps, step);
                 }
@@ -88,7 +93,7 @@ impl Compiled<'_> {
             let (link, from, operand) = match *registers[i].args {
                 [x] => (Link::Alone(basic), x, None),
                 [x, y] if x == y => (Link::Twice(basic), x, None),
-                [x, y] if registers[x].per_row || (goes_on(y) && !goes_on(x)) => (Link::After(basic), y, Some(x)),
+                [x, y] if registers[x].per_row || (goes_on(y) && !goes_on(x)) => (Link::after(basic), y, Some(x)),
                 [x, y] => (Link::With(basic), x, Some(y)),
                 _ => continue,
             };

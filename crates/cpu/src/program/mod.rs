@@ -21,6 +21,7 @@ mod rows;
 mod select;
 mod tile;
 mod tiling;
+mod way;
 mod window;
 
 pub use collect::{collect_rows, collect_run};

@@ -2,7 +2,7 @@
 
 use super::ahead::{Needed, ask};
 use super::before::Before;
-use super::chain::{Chain, Fold, LONGEST, Link, Operand};
+use super::chain::{Chain, Elements, Fold, LONGEST, Link, Operand};
 use super::compile::{Compiled, Register, Side, Source};
 use super::generate::splat;
 use super::place::Placement;
@@ -178,19 +178,18 @@ impl Compiled<'_> {
         let rows = tile.rows.len();
         let length = tile.places.len() / rows.max(1);
         let operand = |&arg: &usize| {
-            let elements = bytemuck::try_cast_slice(self.value(arg, tile, memory)).unwrap_or_default();
+            let all = bytemuck::try_cast_slice(self.value(arg, tile, memory)).unwrap_or_default();
             match &self.registers[arg] {
-                register if register.per_row => Operand::Rows(elements),
-                register if register.source.is_alike_within(length) => Operand::Alike(elements),
-                _ => Operand::Places(elements),
+                register if register.per_row => Operand::Rows(all),
+                register => Operand::Places(Elements { all, alike: register.source.is_alike_within(length) }),
             }
         };
         let mut operands = register.args.iter().map(operand);
-        let Some(start) = operands.next() else { return };
-        let mut steps = [(Link::Alone(Basic::Exp), start); LONGEST];
+        let Some(first @ Operand::Places(start)) = operands.next() else { return };
+        let mut steps = [(Link::Alone(Basic::Exp), first); LONGEST];
         for (step, &link) in steps.iter_mut().zip(links) {
             let operand = if link.takes() { operands.next() } else { None };
-            *step = (link, operand.unwrap_or(start));
+            *step = (link, operand.unwrap_or(first));
         }
         let elements = |bytes| bytemuck::try_cast_slice_mut(bytes).unwrap_or_default();
         let folded = aside.folded.map(|(fold, all)| (fold, elements(&mut all[..rows * size_of::<f32>()])));
