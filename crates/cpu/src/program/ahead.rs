@@ -56,31 +56,48 @@ pub struct Needed<'t> {
     walk: usize,
 }
 
-impl<'t> Needed<'t> {
-    /// What the next walk is to ask for.
-    pub fn share(&mut self) -> SmallVec<[&'t [u8]; 4]> {
-        let part = |bytes: &&'t [u8]| {
-            let share = bytes.len().div_ceil(self.walks.max(1)).next_multiple_of(64);
-            bytes.chunks(share.max(1)).nth(self.walk).unwrap_or_default()
-        };
-        let share = self.memory.iter().map(part).collect();
+impl Needed<'_> {
+    /// What the next walk is to ask for, in so many parts.
+    pub fn share(&mut self) -> Share<'_> {
+        let number = self.walk;
         self.walk += 1;
-        share
+        Share { memory: &self.memory, number, of: self.walks }
     }
 }
 
-/// How many bytes of each piece of memory go to each of some parts.
-pub fn per_part(memory: &[&[u8]], parts: usize) -> usize {
-    let longest = memory.iter().map(|bytes| bytes.len()).max().unwrap_or(0);
-    longest.div_ceil(parts.max(1)).next_multiple_of(64)
+/// What one walk asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share<'x> {
+    memory: &'x [&'x [u8]],
+    number: usize,
+    of: usize,
 }
 
-/// Asks for a part of some memory.
-#[inline(always)]
-pub fn ask(memory: &[&[u8]], part: usize, bytes: usize) {
-    for memory in memory {
-        if let Some(rest) = memory.get(part.saturating_mul(bytes)..) {
-            prefetch(&rest[..bytes.min(rest.len())]);
+impl<'x> Share<'x> {
+    /// The same in parts.
+    pub fn in_parts(self, parts: usize) -> Parts<'x> {
+        let longest = self.memory.iter().map(|bytes| bytes.len()).max().unwrap_or(0);
+        let bytes = if longest == 0 { 0 } else { longest.div_ceil((self.of * parts).max(1)).next_multiple_of(64) };
+        Parts { memory: self.memory, first: self.number * parts * bytes, bytes }
+    }
+}
+
+/// What one walk asks for, bit by bit.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'x> {
+    memory: &'x [&'x [u8]],
+    first: usize,
+    bytes: usize,
+}
+
+impl Parts<'_> {
+    /// Asks for a part of each piece of memory.
+    #[inline(always)]
+    pub fn ask(&self, part: usize) {
+        for memory in self.memory {
+            if let Some(rest) = memory.get(self.first + part * self.bytes..) {
+                prefetch(&rest[..self.bytes.min(rest.len())]);
+            }
         }
     }
 }

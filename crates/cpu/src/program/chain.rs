@@ -1,6 +1,6 @@
 //! Several cheap steps in one walk: what one gives goes to the next in the processor's registers.
 
-use super::ahead::{ask, per_part};
+use super::ahead::Share;
 use super::way::{Add, Any, BUNCH, ByPlace, ByRow, InRow, Mul, Power, Squared, Start, Sub, Way, each};
 use crate::reduce::{Join, LANES, Largest, PIECE, Sum, join_lanes};
 use crate::simd::arch;
@@ -67,7 +67,7 @@ pub struct Chain<'a> {
     /// How they are combined, and where what that gives for each row goes.
     pub folded: Option<(Fold, &'a mut [f32])>,
     /// Memory to ask for on the way.
-    pub ahead: &'a [&'a [u8]],
+    pub ahead: Share<'a>,
 }
 
 impl Link {
@@ -188,7 +188,7 @@ impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
         let Chain { rows, length, start, links, mut out, mut folded, ahead } = self.0;
         let width = BUNCH * S::F32_LANES;
         let whole = length / width;
-        let asked = per_part(ahead, rows * whole);
+        let ahead = ahead.in_parts(rows * whole);
         for row in 0..rows {
             let start = InRow::<S>::new(start, row, length);
             let steps = W::in_row(simd, &mut links.iter(), row, length);
@@ -196,7 +196,7 @@ impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
             let (outs, last) = out.split_at_mut((whole * width).min(out.len()));
             let outs = S::as_mut_simd_f32s(outs).0.as_chunks_mut().0;
             let mut bunch = |i: usize| {
-                ask(ahead, row * whole + i, asked);
+                ahead.ask(row * whole + i);
                 let x = W::bunch(simd, &steps, start.bunches[i], i);
                 if let Some(out) = outs.get_mut(i) {
                     *out = x;

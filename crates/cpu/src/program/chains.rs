@@ -23,8 +23,8 @@ struct Step {
 }
 
 impl Compiled<'_> {
-    /// Joins steps, and reductions of what they give.
-    pub fn join(&mut self) {
+    /// Joins steps, and reductions of what they give, over rows of so many places.
+    pub fn join(&mut self, length: usize) {
         let steps = self.steps();
         let passing = |i: usize| steps[i].is_some_and(|step| step.passing);
         for i in 0..self.registers.len() {
@@ -56,6 +56,15 @@ impl Compiled<'_> {
             }
         }
         self.sort();
+        let order: Vec<usize> =
+            self.stages.iter().flat_map(|stage| stage.full.iter().chain(&stage.rows)).copied().collect();
+        for i in 0..self.registers.len() {
+            let mut readers =
+                order.iter().map(|&reader| &self.registers[reader]).filter(|reader| reader.args.contains(&i));
+            let only_chains = readers.all(|reader| matches!(reader.source, Source::Chain(..)));
+            let stored = self.stores.contains(&i);
+            self.registers[i].one_row = only_chains && !stored && self.registers[i].source.is_alike_within(length);
+        }
     }
 
     /// Makes a register the chain that ends with a step.

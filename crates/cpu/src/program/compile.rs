@@ -66,6 +66,8 @@ pub struct Register<'a> {
     pub basic: Option<Basic>,
     /// The reduction of it that is computed with it.
     pub folded: Option<(Fold, usize)>,
+    /// Whether one row of it is enough, since all are alike and only chains read it.
+    pub one_row: bool,
 }
 
 #[derive(Debug)]
@@ -289,7 +291,16 @@ impl<'a> Compiler<'a, '_> {
     fn push(&mut self, source: Source<'a>, args: Vec<usize>, dtype: DType, per_row: bool) {
         let before = args.iter().map(|&arg| self.registers[arg].stage).max().unwrap_or(0);
         let stage = before + usize::from(matches!(source, Source::Combine(_) | Source::Pick(_)));
-        self.registers.push(Register { source, args, dtype, per_row, stage, basic: None, folded: None });
+        self.registers.push(Register {
+            source,
+            args,
+            dtype,
+            per_row,
+            stage,
+            basic: None,
+            folded: None,
+            one_row: false,
+        });
     }
 
     /// The register of an instruction, as one for each row or as one for every place.

@@ -77,7 +77,7 @@ impl<'a> Map<'a> {
         let bytes = compiled.tile_bytes(self.blocks.longest());
         let mut scratch = pool.take(placement.slots * bytes)?;
         let mut cells = placement.cells(&mut scratch, bytes, sizes.len());
-        compiled.fill_once(placement, self.blocks.longest(), &mut cells);
+        compiled.fill_once(placement, self.blocks.longest(), self.blocks.longest(), &mut cells);
         let mut before = Before::new(compiled, self.blocks.longest(), pool)?;
         let mut blocks = self.blocks.within(range).peekable();
         while let Some(places) = blocks.next() {

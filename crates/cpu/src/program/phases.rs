@@ -157,7 +157,7 @@ impl Rows<'_> {
         let sizes: Vec<usize> = phase.stored.iter().map(|&i| compiled.registers[i].dtype.size()).collect();
         let mut cells = placement.cells(&mut memory, bytes, sizes.len());
         let mut totals: Vec<_> = phase.reductions.iter().map(|(.., combine)| (combine.total)(rows.len())).collect();
-        compiled.fill_once(placement, self.tiling.longest(), &mut cells);
+        compiled.fill_once(placement, self.tiling.longest(), self.tiling.length, &mut cells);
         for first in positions.clone().step_by(self.tiling.piece) {
             let positions = first..(first + self.tiling.piece).min(positions.end);
             let tile = Tile { before: part.before, ..self.tiling.tile(rows.clone(), positions) };
@@ -193,7 +193,7 @@ impl Rows<'_> {
         let places = pick.places(&row_cells[index][..rows.len() * size_of::<u32>()])?.to_vec();
         let (mut memory, bytes) = self.memory(placement)?;
         let mut cells = placement.cells(&mut memory, bytes, 0);
-        compiled.fill_once(placement, 1, &mut cells);
+        compiled.fill_once(placement, 1, 1, &mut cells);
         for (i, place) in places.into_iter().enumerate() {
             let (row, place) = (rows.start + i, place as usize);
             let tile = self.tiling.tile(row..row + 1, place..place + 1);

@@ -39,7 +39,7 @@ pub fn run(program: &Program, inputs: Inputs<'_>, results: &mut [&mut [u8]], poo
     }
     let mut compiled = Compiled::new(program, inputs, tiling.side, cut)?;
     if tiling.is_whole() && tiling.side == Side::Along && tiling.length >= LONG {
-        compiled.join();
+        compiled.join(tiling.length);
     }
     let [full, rows] = [false, true].map(|per_row| compiled.stores(per_row));
     Rows { compiled, tiling, full, rows, pool }.run(results)
@@ -130,7 +130,7 @@ impl Rows<'_> {
         let (sizes, row_sizes) = (self.sizes(&self.full), self.sizes(&self.rows));
         let mut cells = placement.cells(&mut memory, bytes, sizes.len());
         let largest = tiling.tile(0..tiling.group.min(tiling.rows), 0..tiling.length);
-        compiled.fill_once(placement, largest.places.len(), &mut cells);
+        compiled.fill_once(placement, largest.places.len(), tiling.length, &mut cells);
         compiled.rows(&compiled.constants, &largest, placement, &cells, &mut rows)?;
         let mut before = Before::new(compiled, largest.places.len(), self.pool)?;
         for first in part.rows.clone().step_by(tiling.group) {

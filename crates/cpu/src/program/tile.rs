@@ -1,12 +1,11 @@
 //! One tile through a program, while it is in the nearest cache.
 
-use super::ahead::{Needed, ask};
+use super::ahead::{Needed, Share};
 use super::before::Before;
 use super::chain::{Chain, Elements, Fold, LONGEST, Link, Operand};
 use super::compile::{Compiled, Register, Side, Source};
 use super::generate::splat;
 use super::place::Placement;
-use smallvec::SmallVec;
 use std::mem::take;
 use std::ops::Range;
 use wgrad_tensor::elementwise::Basic;
@@ -44,15 +43,16 @@ struct Aside<'x> {
     /// How the elements are combined, and where what that gives for each row goes.
     folded: Option<(Fold, &'x mut [u8])>,
     /// Memory to ask for.
-    ahead: &'x [&'x [u8]],
+    ahead: Share<'x>,
 }
 
 impl Compiled<'_> {
-    /// Fills the cells that are the same for every tile.
-    pub fn fill_once(&self, placement: &Placement, places: usize, cells: &mut [&mut [u8]]) {
+    /// Fills the cells that are the same for every tile, which has so many places, `row` in each row.
+    pub fn fill_once(&self, placement: &Placement, places: usize, row: usize, cells: &mut [&mut [u8]]) {
         for &i in &placement.once {
             let Some(cell) = placement.cells[i] else { continue };
             let register = &self.registers[i];
+            let places = if register.one_row { row.min(places) } else { places };
             let out = &mut cells[cell][..places * register.dtype.size()];
             match &register.source {
                 Source::Load(load) => load.collect(0..places, out),
@@ -74,13 +74,13 @@ impl Compiled<'_> {
         mut needed: Needed<'_>,
     ) -> Result<(), Problem> {
         for &i in order {
-            let share = if self.registers[i].is_walk() { needed.share() } else { SmallVec::new() };
+            let share = if self.registers[i].is_walk() { needed.share() } else { Share::default() };
             if self.registers[i].per_row {
-                self.row(i, tile, placement, cells, rows, &share)?;
+                self.row(i, tile, placement, cells, rows, share)?;
                 continue;
             }
             let mut folded = self.registers[i].folded.map(|(fold, to)| (fold, to, take(&mut rows[to])));
-            let aside = Aside { folded: folded.as_mut().map(|(fold, _, all)| (*fold, &mut **all)), ahead: &share };
+            let aside = Aside { folded: folded.as_mut().map(|(fold, _, all)| (*fold, &mut **all)), ahead: share };
             let done = self.one(i, tile, placement, cells, rows, aside);
             if let Some((_, to, all)) = folded {
                 rows[to] = all;
@@ -145,7 +145,7 @@ impl Compiled<'_> {
         cells: &[&mut [u8]],
         rows: &mut [&mut [u8]],
     ) -> Result<(), Problem> {
-        order.iter().try_for_each(|&i| self.row(i, tile, placement, cells, rows, &[]))
+        order.iter().try_for_each(|&i| self.row(i, tile, placement, cells, rows, Share::default()))
     }
 
     fn row(
@@ -155,7 +155,7 @@ impl Compiled<'_> {
         placement: &Placement,
         cells: &[&mut [u8]],
         rows: &mut [&mut [u8]],
-        share: &[&[u8]],
+        share: Share<'_>,
     ) -> Result<(), Problem> {
         let register = &self.registers[i];
         let whole = take(&mut rows[i]);
@@ -181,7 +181,7 @@ impl Compiled<'_> {
             let all = bytemuck::try_cast_slice(self.value(arg, tile, memory)).unwrap_or_default();
             match &self.registers[arg] {
                 register if register.per_row => Operand::Rows(all),
-                register => Operand::Places(Elements { all, alike: register.source.is_alike_within(length) }),
+                register => Operand::Places(Elements { all, alike: register.one_row }),
             }
         };
         let mut operands = register.args.iter().map(operand);
@@ -203,10 +203,10 @@ impl Compiled<'_> {
         tile: &Tile<'_>,
         memory: Memory<'_, '_>,
         out: &mut [u8],
-        share: &[&[u8]],
+        share: Share<'_>,
     ) -> Result<(), Problem> {
         if !matches!(register.source, Source::Chain(..)) {
-            ask(share, 0, usize::MAX);
+            share.in_parts(1).ask(0);
         }
         let range = if register.per_row { &tile.rows } else { &tile.places };
         let value = |i: usize| self.value(register.args[i], tile, memory);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use wgrad_plan::{Instruction, Program};
 
 /// Places of a tile of whole rows: enough that the instructions' own cost is small.
-const TILE: usize = 4096;
+const TILE: usize = 8192;
 /// The longest rows that are one tile: their registers fit the second cache.
 const WHOLE: usize = 8192;
 /// Places of a piece of a longer row.
@@ -42,10 +42,7 @@ impl Tiling {
         let (rows, length) = (program.rows(), program.row_length());
         let side = side(program, inputs);
         let (group, piece) = match side {
-            Side::Along if length <= WHOLE => (
-                (std::env::var("TILE").map_or(TILE, |t| t.parse().unwrap_or(TILE)) / length.max(1)).max(1),
-                length.max(1),
-            ),
+            Side::Along if length <= WHOLE => ((TILE / length.max(1)).max(1), length.max(1)),
             Side::Along => (1, even(length, PIECE)),
             Side::Across if rows <= PIECE => (rows, PIECE / rows),
             Side::Across => (even(rows, (TASK / length).clamp(PIECE, WIDE)), 1),
