@@ -1,4 +1,4 @@
-//! Loops over threads. Work is cut by fixed sizes, never by the number of threads, so results do not depend on it.
+//! Loops over threads. Wherever it decides a result, work is cut by fixed sizes, never by the number of threads.
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -37,6 +37,13 @@ impl Threads {
 /// Whether loops are parallel here.
 pub fn parallel() -> bool {
     rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
+}
+
+/// How many of so many elements make a task, where that decides no result: many, since each task starts anew, but few
+/// enough that no thread is left with much more than others.
+pub fn task(elements: usize) -> usize {
+    let threads = if parallel() { rayon::current_num_threads() } else { 1 };
+    (elements / (12 * threads)).clamp(TASK, 8 * TASK)
 }
 
 /// Calls `f` with each item.

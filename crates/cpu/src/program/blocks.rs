@@ -4,8 +4,8 @@ use super::window::Cut;
 use std::ops::Range;
 use wgrad_tensor::layout::{Layout, merge_together};
 
-/// The elements of a block: a few registers' worth of blocks fit the nearest cache.
-pub const BLOCK: usize = 1024;
+/// The elements of all registers of a block: they fit the caches next to the processor.
+const CACHED: usize = 12 << 10;
 
 /// Places cut into blocks, such that operands repeat or run straight within them where that is possible.
 #[derive(Clone, Copy, Debug)]
@@ -19,22 +19,23 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Blocks of `total` places, which are not none, for operands with these windows.
-    pub fn new(total: usize, layouts: &[&Layout]) -> Self {
+    /// Blocks of `total` places, which are not none, for so many registers and operands with these windows.
+    pub fn new(total: usize, registers: usize, layouts: &[&Layout]) -> Self {
+        let most = (CACHED / registers.max(1)).clamp(1024, 4096);
         // Axes merged as far as all operands allow: those that fit lie whole in each block.
         let (sizes, _) = merge_together(layouts);
         let mut unit = 1;
-        for &size in sizes.iter().rev().take_while(|&&size| size <= BLOCK) {
-            if unit * size > BLOCK {
+        for &size in sizes.iter().rev().take_while(|&&size| size <= most) {
+            if unit * size > most {
                 break;
             }
             unit *= size;
         }
         if unit > 1 {
-            return Blocks { row: total, piece: unit * (BLOCK / unit), whole: true };
+            return Blocks { row: total, piece: unit * (most / unit), whole: true };
         }
         let row = sizes.last().copied().unwrap_or(total);
-        Blocks { row, piece: row.div_ceil(row.div_ceil(BLOCK)).next_multiple_of(16), whole: false }
+        Blocks { row, piece: row.div_ceil(row.div_ceil(most)).next_multiple_of(16), whole: false }
     }
 
     /// What all blocks have in common, where some ranges start at multiples of `step`.

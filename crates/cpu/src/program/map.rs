@@ -9,7 +9,7 @@ use super::take_front;
 use super::tile::Tile;
 use crate::buffer::Pool;
 use crate::step::Inputs;
-use crate::threads::{self, TASK};
+use crate::threads;
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad_plan::{Instruction, Program};
@@ -33,7 +33,7 @@ impl<'a> Map<'a> {
             Instruction::Generate { layout, .. } => Some(layout),
             _ => None,
         });
-        let blocks = Blocks::new(program.count(), &layouts.collect::<Vec<_>>());
+        let blocks = Blocks::new(program.count(), program.code.len(), &layouts.collect::<Vec<_>>());
         let compiled = Compiled::new(program, inputs, Side::Along, blocks.cut(step))?;
         let order: Vec<usize> = compiled.stages.iter().flat_map(|stage| stage.full.iter().copied()).collect();
         let placement = Placement::new(&compiled.registers, &order, &compiled.stores, &[]);
@@ -56,8 +56,9 @@ impl<'a> Map<'a> {
     ) -> Result<(), Problem> {
         let (mut tasks, mut first) = (Vec::new(), range.start);
         let sizes = self.sizes();
+        let task = threads::task(range.len());
         for block in self.blocks.within(range.clone()) {
-            if block.end - first >= TASK || block.end == range.end {
+            if block.end - first >= task || block.end == range.end {
                 tasks.push((first..block.end, take_front(&mut outs, &sizes, block.end - first).collect()));
                 first = block.end;
             }

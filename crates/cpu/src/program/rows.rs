@@ -12,7 +12,7 @@ use super::tiling::Tiling;
 use crate::buffer::{Buffer, Pool};
 use crate::reduce::Reduce;
 use crate::step::Inputs;
-use crate::threads::{self, TASK};
+use crate::threads;
 use std::ops::Range;
 use std::sync::Arc;
 use wgrad_plan::{Instruction, Program};
@@ -77,7 +77,11 @@ impl Rows<'_> {
             if self.full.contains(&i) { &mut full } else { &mut per_row }.push(&mut **result);
         }
         let whole = self.tiling.is_whole();
-        let some = if whole { (TASK / length.max(1)).next_multiple_of(group).max(group) } else { group };
+        let some = if whole {
+            (threads::task(rows.saturating_mul(length)) / length.max(1)).next_multiple_of(group).max(group)
+        } else {
+            group
+        };
         let parts = (0..rows).step_by(some).map(|first| {
             let rows = first..(first + some).min(rows);
             let full = take_front(&mut full, &self.sizes(&self.full), rows.len() * length).collect();
