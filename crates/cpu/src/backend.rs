@@ -225,7 +225,13 @@ impl Backend for Cpu {
         let noted = times.as_mut();
         // `origin` and `watch` stay on this thread.
         let steps = || self.steps(plan, inputs, scalars, &windows, noted);
-        let outputs = if is_large(plan) { self.threads.run(steps) } else { steps() };
+        // Matrix products take threads by themselves.
+        let only_programs = plan.steps.iter().all(|step| matches!(step.work, Work::Program(_)));
+        let outputs = match is_large(plan) {
+            true if only_programs => self.threads.run_here(steps),
+            true => self.threads.run(steps),
+            false => steps(),
+        };
         if let (Some(watch), Some(times)) = (watch, times) {
             plan.steps.iter().zip(times).for_each(|(step, time)| watch(step, time));
         }

@@ -131,7 +131,7 @@ fn floats<T: Float>(job: &mut Job<'_>) -> Result<(), Problem> {
     };
     // Few pieces are cut over the threads one by one.
     let cut = large && (job.then.is_none() || lengths.len() < PIECES);
-    let parallel = cut && sizes.work() >= TASK && threads::parallel();
+    let parallel = cut && sizes.work() >= TASK && threads::count() > 1;
     let pieces = pieces::<T>(job, &lengths)?;
     let compute = |piece: Piece<'_, '_>| {
         let mut at = piece.range.start;
