@@ -1,7 +1,7 @@
 //! Several cheap steps in one walk: what one gives goes to the next in the processor's registers.
 
 use super::ahead::Share;
-use super::way::{Add, Any, BUNCH, ByPlace, ByRow, InRow, Mul, Power, Squared, Start, Sub, Way, each};
+use super::way::{Add, Any, BUNCH, Bunch, ByPlace, ByRow, InRow, Mul, Power, Squared, Start, Sub, Way, each};
 use crate::reduce::{Join, LANES, Largest, PIECE, Sum, join_lanes};
 use crate::simd::arch;
 use pulp::{Simd, WithSimd};
@@ -206,15 +206,21 @@ impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
             let mut all = None;
             for from in (0..length).step_by(PIECE) {
                 let until = length.min(from + PIECE);
-                let mut lanes = [J::start(); LANES];
                 let bunches = from / width..until / width;
+                let rest = if until == length { whole * width..length } else { 0..0 };
+                let mut lanes = [J::start(); LANES];
+                let mut part = None;
                 if width == LANES {
                     // By value, so that they stay in registers.
                     let mut kept = [simd.splat_f32s(J::start()); BUNCH];
                     for i in bunches {
                         kept = each(kept, bunch(i), |a, b| J::joint(simd, a, b));
                     }
-                    lanes.copy_from_slice(bytemuck::cast_slice(&kept));
+                    if rest.is_empty() {
+                        part = Some(joined::<S, J>(simd, kept));
+                    } else {
+                        lanes.copy_from_slice(bytemuck::cast_slice(&kept));
+                    }
                 } else {
                     let lanes = S::as_mut_simd_f32s(&mut lanes).0.as_chunks_mut().0;
                     for i in bunches {
@@ -222,15 +228,15 @@ impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
                         lanes[lane] = each(lanes[lane], bunch(i), |a, b| J::joint(simd, a, b));
                     }
                 }
-                if until == length && whole * width < length {
+                if !rest.is_empty() {
                     let x = W::bunch_of_rest(simd, &steps, start.filled_up(simd));
-                    let x = &bytemuck::cast_slice(&x)[..length - whole * width];
+                    let x = &bytemuck::cast_slice(&x)[..rest.len()];
                     last.copy_from_slice(&x[..last.len()]);
-                    for (lane, &x) in lanes[whole * width % LANES..].iter_mut().zip(x) {
+                    for (lane, &x) in lanes[rest.start % LANES..].iter_mut().zip(x) {
                         *lane = J::join(*lane, x);
                     }
                 }
-                let part = join_lanes::<f32, J>(lanes);
+                let part = part.unwrap_or_else(|| join_lanes::<f32, J>(lanes));
                 all = Some(all.map_or(part, |all| J::join(all, part)));
             }
             if let Some((_, folded)) = &mut folded {
@@ -238,4 +244,21 @@ impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
             }
         }
     }
+}
+
+/// Combines lanes pairwise, as [`join_lanes`] does, in registers as long as there are several.
+#[inline(always)]
+fn joined<S: Simd, J: Joint>(simd: S, lanes: Bunch<S>) -> f32 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    let two = |x, y| J::joint(simd, x, y);
+    let one = two(two(two(a, e), two(c, g)), two(two(b, f), two(d, h)));
+    let (mut lanes, mut width) = ([J::start(); LANES / BUNCH], LANES / BUNCH / 2);
+    lanes.copy_from_slice(bytemuck::cast_slice(&[one]));
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = J::join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
