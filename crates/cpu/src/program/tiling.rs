@@ -7,9 +7,10 @@ use crate::step::Inputs;
 use crate::threads::TASK;
 use std::ops::Range;
 use wgrad_plan::{Instruction, Program};
+use wgrad_tensor::op::Map;
 
-/// Places of a tile of whole rows: enough that the instructions' own cost is small.
-const TILE: usize = 8192;
+/// Places of a tile of whole rows with all registers that lie in memory: enough that the instructions' own cost is small.
+const TILE: usize = 16384;
 /// The longest rows that are one tile: their registers fit the second cache.
 const WHOLE: usize = 8192;
 /// Places of a piece of a longer row.
@@ -42,7 +43,12 @@ impl Tiling {
         let (rows, length) = (program.rows(), program.row_length());
         let side = side(program, inputs);
         let (group, piece) = match side {
-            Side::Along if length <= WHOLE => ((TILE / length.max(1)).max(1), length.max(1)),
+            Side::Along if length <= WHOLE => {
+                let per_row = program.per_row(inputs.operands);
+                let held = |(instruction, per_row): &(&Instruction, bool)| !per_row && is_held(instruction);
+                let registers = 1 + program.code.iter().zip(per_row).filter(held).count();
+                ((TILE / registers / length.max(1)).max(1), length.max(1))
+            }
             Side::Along => (1, even(length, PIECE)),
             Side::Across if rows <= PIECE => (rows, PIECE / rows),
             Side::Across => (even(rows, (TASK / length).clamp(PIECE, WIDE)), 1),
@@ -85,6 +91,16 @@ impl Tiling {
             false => at(rows.start, positions.start)..at(rows.end - 1, positions.end - 1) + 1,
         };
         Tile { places, rows, side: self.side, product: (&[], 0), before: (None, 0) }
+    }
+}
+
+/// Whether an instruction's elements need memory: those of the others go on in a chain.
+fn is_held(instruction: &Instruction) -> bool {
+    match instruction {
+        Instruction::Map { map: Map::Row(row), .. } => row.basic.is_none(),
+        Instruction::Map { map, .. } => *map != Map::Constant,
+        Instruction::Generate { .. } => true,
+        _ => false,
     }
 }
 
