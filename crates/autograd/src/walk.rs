@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::ids::{IdMap, IdSet};
 use wgrad_tensor::node::{Edge, Node};
-use wgrad_tensor::op::Call;
+use wgrad_tensor::op::{self, Call};
 use wgrad_tensor::scope::{Origin, no_grad, with_origin};
 use wgrad_tensor::{DType, Error, ErrorKind, Result, Tensor};
 
@@ -233,7 +233,7 @@ fn apply_rule(
     edges: &[Edge],
     grads: &[Option<Tensor>],
     copies: &mut Copies,
-) -> Result<Vec<Option<Tensor>>> {
+) -> Result<op::Gradients> {
     let reads = node.op().reads();
     let mut seen = |edge: Edge, is_read| Tensor::from_edge(if is_read { copies.seen(node, &edge) } else { edge });
     let inputs: SmallVec<[Tensor; 3]> = edges.iter().map(|edge| seen(edge.clone(), reads.inputs)).collect();

@@ -12,7 +12,7 @@ use wgrad_kernels::{Choice, Gpu, adapters};
 use wgrad_plan::{Backend, Instruction, Program, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::Problem;
-use wgrad_tensor::op::{Compute, Meta, Op, OpRef, Reduction};
+use wgrad_tensor::op::{Compute, Meta, Metas, Op, OpRef, Reduction};
 
 /// `sum(neg(x))` of each row of four, over and over.
 fn plan(steps: usize) -> Build {
@@ -60,9 +60,9 @@ impl Op for Watched {
     fn name(&self) -> Cow<'static, str> {
         "watched".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         LOOKS.fetch_add(1, Relaxed);
-        Ok(vec![inputs[0].clone()])
+        Ok(Metas::from([inputs[0].clone()]))
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Matmul

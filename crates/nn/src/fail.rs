@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use wgrad_tensor::error::{ErrorKind, Problem};
-use wgrad_tensor::op::{Compute, Meta, Op};
+use wgrad_tensor::op::{Compute, Meta, Metas, Op};
 use wgrad_tensor::{Result, Tensor};
 
 /// An op that takes no input at all.
@@ -17,7 +17,7 @@ impl Op for Refusal {
     fn name(&self) -> Cow<'static, str> {
         self.name.into()
     }
-    fn infer(&self, _inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, _inputs: &[Meta]) -> Result<Metas, Problem> {
         Err(Problem::new(self.kind, self.message.clone()))
     }
     fn compute(&self) -> Compute<'_> {

@@ -9,10 +9,8 @@ use wgrad_tensor::{Tensor, elementwise};
 elementwise! {
     /// The running mean `x`, so far as `weight` says on the way to the square of `z`.
     algebraic LERP_SQUARE: lerp_square(x, z, weight) -> y { x + weight * (z * z - x) } "x + z * (y * y - x)"
-    /// The root of `x`, over `z`.
-    algebraic ROOT_OVER: root_over(x, z) -> y { x.sqrt() / z } "sqrt(x) / y"
-    /// `x` over what is a little more than `z`.
-    algebraic OVER_SUM: over_sum(x, z, eps) -> y { x / (z + eps) } "x / (y + z)"
+    /// `x` over what is a little more than the root of `z`.
+    algebraic OVER_ROOT: over_root(x, z, eps) -> y { x / (z.sqrt() + eps) } "x / (sqrt(y) + z)"
     /// `x` less a multiple of `z`.
     algebraic LESS: less(x, z, factor) -> y { x - z * factor } "x - y * z"
 }
@@ -91,9 +89,10 @@ impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
         *mean = mean.lerp(&gradient, 1.0 - beta1);
         *square = square.elementwise_with(&LERP_SQUARE, &[&gradient], 1.0 - beta2);
         let corrected = |beta: f64| 1.0 - beta.powi(step.count.try_into().unwrap_or(i32::MAX));
-        let root = square.elementwise_with(&ROOT_OVER, &[], corrected(beta2).sqrt());
-        let direction = mean.elementwise_with(&OVER_SUM, &[&root], self.eps);
-        param.elementwise_with(&LESS, &[&direction], step.lr / corrected(beta1))
+        // The fraction times the root of the square's correction: one call less.
+        let root = corrected(beta2).sqrt();
+        let direction = mean.elementwise_with(&OVER_ROOT, &[square], self.eps * root);
+        param.elementwise_with(&LESS, &[&direction], step.lr * root / corrected(beta1))
     }
 }
 

@@ -52,8 +52,9 @@ fn adamw_is_its_formula_in_tensor_operations_bit_for_bit() {
         optimizer.step((x.tensor() * &pull).sum(..).backward().unwrap()).unwrap();
         mean = mean.lerp(&pull, 1.0 - 0.9);
         square = square.lerp(&pull.square(), 1.0 - 0.999);
-        let divisor = square.sqrt() / (1.0 - 0.999f64.powi(step)).sqrt() + 1e-8;
-        param = param * (1.0 - 1e-2 * 0.1) - &mean / divisor * (1e-2 / (1.0 - 0.9f64.powi(step)));
+        let root = (1.0 - 0.999f64.powi(step)).sqrt();
+        let divisor = square.sqrt() + 1e-8 * root;
+        param = param * (1.0 - 1e-2 * 0.1) - &mean / divisor * (1e-2 * root / (1.0 - 0.9f64.powi(step)));
         assert_eq!(x.tensor().to_bytes().unwrap(), param.to_bytes().unwrap(), "after step {step}");
     }
 }

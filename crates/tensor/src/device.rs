@@ -179,7 +179,7 @@ impl Device {
         let mut pending = lock(&self.0.pending);
         if pending.nodes.len() >= pending.sweep_at {
             pending.nodes.retain(|node| node.strong_count() > 0);
-            pending.sweep_at = (2 * pending.nodes.len()).max(1024);
+            pending.sweep_at = (2 * pending.nodes.len()).max(8192);
         }
         pending.nodes.push(Arc::downgrade(node));
     }

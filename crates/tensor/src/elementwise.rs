@@ -3,6 +3,7 @@
 use crate::dtype::DType;
 use crate::op::{Call, Gradients, Reads};
 use crate::real::fuses;
+use smallvec::smallvec;
 use std::hash::{Hash, Hasher};
 
 /// A loop over blocks of equal element count: inputs in, output out, all aligned for their dtype. Of two inputs one may be
@@ -73,17 +74,17 @@ pub trait IntoGradients {
 }
 impl IntoGradients for crate::Tensor {
     fn into_gradients(self) -> Gradients {
-        vec![Some(self)]
+        smallvec![Some(self)]
     }
 }
 impl IntoGradients for (crate::Tensor, crate::Tensor) {
     fn into_gradients(self) -> Gradients {
-        vec![Some(self.0), Some(self.1)]
+        smallvec![Some(self.0), Some(self.1)]
     }
 }
 impl IntoGradients for (crate::Tensor, crate::Tensor, crate::Tensor) {
     fn into_gradients(self) -> Gradients {
-        vec![Some(self.0), Some(self.1), Some(self.2)]
+        smallvec![Some(self.0), Some(self.1), Some(self.2)]
     }
 }
 
@@ -408,7 +409,7 @@ macro_rules! elementwise {
     (@gradient ($($x:ident),+) $y:ident $g:ident => $gradient:expr) => {{
         #[allow(unused_variables, reason = "a rule reads what it needs")]
         fn gradient(call: &$crate::op::Call<'_>) -> $crate::op::Gradients {
-            let ([$($x),+], [$y], [Some($g)]) = (call.inputs, call.outputs, call.grads) else { return Vec::new() };
+            let ([$($x),+], [$y], [Some($g)]) = (call.inputs, call.outputs, call.grads) else { return $crate::op::Gradients::new() };
             $crate::elementwise::IntoGradients::into_gradients($gradient)
         }
         Some(gradient)

@@ -9,7 +9,7 @@
 use crate::device::{Buffer, Device};
 use crate::dtype::Scalar;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::op::{Meta, OpRef};
+use crate::op::{Meta, Metas, OpRef};
 use crate::scope::{self, Origin};
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
@@ -60,7 +60,6 @@ pub struct Edge {
 /// What a node is computed from: mostly one or two, which then lie in the node itself. So do few numbers and results.
 pub type Edges = SmallVec<[Edge; 2]>;
 pub(crate) type Scalars = SmallVec<[Scalar; 1]>;
-pub(crate) type Metas = SmallVec<[Meta; 1]>;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 

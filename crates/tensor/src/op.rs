@@ -8,6 +8,7 @@ use crate::layout::Layout;
 use crate::row::RowOp;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use smallvec::SmallVec;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -70,7 +71,10 @@ pub struct Call<'a> {
 }
 
 /// One optional gradient per input.
-pub type Gradients = Vec<Option<Tensor>>;
+pub type Gradients = SmallVec<[Option<Tensor>; 2]>;
+
+/// Shape and dtype of every output.
+pub type Metas = SmallVec<[Meta; 1]>;
 
 /// An operation: plain data. Attributes are what changes the plan (axes, sizes); changing numbers are a node's scalars.
 pub trait Op: Any + Debug + Send + Sync + Key {
@@ -78,7 +82,7 @@ pub trait Op: Any + Debug + Send + Sync + Key {
     fn name(&self) -> Cow<'static, str>;
 
     /// Shape and dtype of every output, or what is wrong with the inputs.
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem>;
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem>;
 
     /// What computes it.
     fn compute(&self) -> Compute<'_>;

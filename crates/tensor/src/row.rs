@@ -1,11 +1,12 @@
 //! The op of a row of the elementwise table.
 
 use crate::dtype::DType;
-use crate::elementwise::Elementwise;
+use crate::elementwise::{Basic, Elementwise};
 use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
+use crate::op::{Call, Compute, Gradients, Map, Meta, Metas, Op, Reads};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 /// The op of a row: of tensors alone, or with a number in the place of one. `x * 2.0` is one call of one tensor.
@@ -64,9 +65,9 @@ impl Op for RowOp {
         Cow::Borrowed(self.row.name)
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let inputs: Vec<&Meta> = inputs.iter().collect();
-        Ok(vec![self.result(&inputs)?])
+        Ok(smallvec![self.result(&inputs)?])
     }
 
     fn compute(&self) -> Compute<'_> {
@@ -84,6 +85,11 @@ impl Op for RowOp {
         let (Some(place), [x, ..], [number, ..]) = (self.number, call.inputs, call.scalars) else {
             return Ok(sum_repeated(call.inputs, rule(call)));
         };
+        // What is linear in the tensor does the same to its gradient.
+        if let (Some(Basic::Mul), _) | (Some(Basic::Div), 1) = (self.row.basic, place) {
+            let gradient = call.grads.first().cloned().flatten();
+            return Ok(smallvec![gradient.map(|g| g.elementwise_number(self.row, &[], *number, place))]);
+        }
         // The rule sees the number as a tensor. One that reads no inputs is content with any.
         let number = if self.row.reads.inputs { x.constant_like(*number) } else { x.clone() };
         let mut inputs = call.inputs.to_vec();

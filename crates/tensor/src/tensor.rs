@@ -3,8 +3,8 @@
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::node::{Edge, Edges, Metas, Node, Scalars};
-use crate::op::{Compute, Meta, Op, OpRef};
+use crate::node::{Edge, Edges, Node, Scalars};
+use crate::op::{Compute, Meta, Metas, Op, OpRef};
 use crate::scope::{self, Origin};
 use crate::shape::Shape;
 use smallvec::{SmallVec, smallvec};
@@ -58,8 +58,8 @@ impl Op for Source {
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed(self.0)
     }
-    fn infer(&self, _inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
-        Ok(Vec::new())
+    fn infer(&self, _inputs: &[Meta]) -> Result<Metas, Problem> {
+        Ok(Metas::new())
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Source
@@ -347,7 +347,7 @@ fn infer(op: &OpRef, inputs: &[&Tensor], device: &Device, origin: &Origin) -> Re
             Err(Problem::new(ErrorKind::Device, message))
         }
         (OpRef::Row(row), None) => row.result(&given).map(|output| Metas::from_buf([output])),
-        (OpRef::Shared(op), None) => op.infer(&copied()).map(Metas::from),
+        (OpRef::Shared(op), None) => op.infer(&copied()),
     };
     let fits = |metas: Metas| metas.iter().try_for_each(fits_in_memory).map(|()| metas);
     found.and_then(fits).map_err(|problem| {

@@ -12,7 +12,7 @@ use wgrad_tensor::elementwise::Elementwise;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::kernel::Custom;
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Metas, Op, OpRef, Reduction, Window2d, Windows};
 use wgrad_tensor::random::philox;
 use wgrad_tensor::shape::Shape;
 
@@ -306,9 +306,9 @@ impl Op for Probe {
         Cow::Borrowed("probe")
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         if let Probe::Giving(_, shape) = self {
-            return Ok(vec![Meta::new(shape, inputs[0].dtype)]);
+            return Ok(Metas::from([Meta::new(shape, inputs[0].dtype)]));
         }
         Err(Problem::new(ErrorKind::Unsupported, "has no shape rule"))
     }

@@ -16,7 +16,7 @@ use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::{Problem, Result};
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Metas, Op, OpRef, Reduction, Window2d, Windows};
 use wgrad_tensor::ops::table::ROWS;
 use wgrad_tensor::shape::Shape;
 
@@ -89,10 +89,10 @@ impl Op for TestOp {
     fn name(&self) -> std::borrow::Cow<'static, str> {
         "test".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         match self {
-            TestOp::Giving(_, shape) => Ok(vec![Meta::new(shape, inputs[0].dtype)]),
-            _ => Ok(Vec::new()),
+            TestOp::Giving(_, shape) => Ok(Metas::from([Meta::new(shape, inputs[0].dtype)])),
+            _ => Ok(Metas::new()),
         }
     }
     fn compute(&self) -> Compute<'_> {

@@ -2,8 +2,9 @@
 
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Meta, Op, Reads, Window2d};
+use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, Reads, Window2d};
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 impl Default for Window2d {
@@ -71,7 +72,7 @@ impl Op for Conv2d {
         .into()
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [a, b] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes two tensors")) };
         if a.dtype != b.dtype || !matches!(a.dtype, DType::F32 | DType::F64) {
             return Err(Problem::new(ErrorKind::DType, "takes two tensors of one dtype: f32 or f64"));
@@ -97,7 +98,7 @@ impl Op for Conv2d {
                 weight
             }
         };
-        Ok(vec![Meta::new(shape, a.dtype)])
+        Ok(smallvec![Meta::new(shape, a.dtype)])
     }
 
     fn compute(&self) -> Compute<'_> {
@@ -113,18 +114,18 @@ impl Op for Conv2d {
     }
 
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([a, b], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        let (Ok(a_shape), Ok(b_shape)) = (a.try_shape(), b.try_shape()) else { return Ok(vec![None, None]) };
+        let ([a, b], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        let (Ok(a_shape), Ok(b_shape)) = (a.try_shape(), b.try_shape()) else { return Ok(smallvec![None, None]) };
         let sizes = |shape: &crate::Shape| [shape[2], shape[3]];
         let conv = |which, a: &Tensor, b: &Tensor| {
             Some(Tensor::apply(Conv2d { which, window: self.window }, &[a, b], Vec::new(), a.device()))
         };
         Ok(match self.which {
             Which::Forward => {
-                vec![conv(Which::Input(sizes(&a_shape)), g, b), conv(Which::Weight(sizes(&b_shape)), g, a)]
+                smallvec![conv(Which::Input(sizes(&a_shape)), g, b), conv(Which::Weight(sizes(&b_shape)), g, a)]
             }
-            Which::Input(_) => vec![conv(Which::Forward, g, b), conv(Which::Weight(sizes(&b_shape)), a, g)],
-            Which::Weight(_) => vec![conv(Which::Forward, b, g), conv(Which::Input(sizes(&b_shape)), a, g)],
+            Which::Input(_) => smallvec![conv(Which::Forward, g, b), conv(Which::Weight(sizes(&b_shape)), a, g)],
+            Which::Weight(_) => smallvec![conv(Which::Forward, b, g), conv(Which::Input(sizes(&b_shape)), a, g)],
         })
     }
 }

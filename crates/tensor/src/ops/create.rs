@@ -3,10 +3,11 @@
 use crate::device::Device;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::op::{Compute, Map, Meta, Op, Random, Reads};
+use crate::op::{Compute, Map, Meta, Metas, Op, Random, Reads};
 use crate::ops::arguments::scalar_fits;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 /// A tensor without inputs: constants, counts, random numbers.
@@ -34,7 +35,7 @@ impl Op for Generate {
         }
         .into()
     }
-    fn infer(&self, _inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, _inputs: &[Meta]) -> Result<Metas, Problem> {
         let allowed = match self.what {
             What::Constant => true,
             What::Arange => matches!(self.meta.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32),
@@ -44,7 +45,7 @@ impl Op for Generate {
         if !allowed {
             return Err(Problem::new(ErrorKind::DType, format!("does not make {}; cast it", self.meta.dtype)));
         }
-        Ok(vec![self.meta.clone()])
+        Ok(smallvec![self.meta.clone()])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Map(match self.what {

@@ -2,8 +2,9 @@
 
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Meta, Op, Reads};
+use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, Reads};
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -32,10 +33,10 @@ impl Op for Gather {
     fn name(&self) -> Cow<'static, str> {
         "gather".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [source, index] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes two tensors")) };
         check_index(index, source, self.0)?;
-        Ok(vec![Meta::new(&index.shape, source.dtype)])
+        Ok(smallvec![Meta::new(&index.shape, source.dtype)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Gather(self.0)
@@ -44,17 +45,17 @@ impl Op for Gather {
         Reads::INPUTS
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([source, index], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        let (Ok(shape), Ok(index_meta)) = (source.try_shape(), index.meta()) else { return Ok(vec![None, None]) };
+        let ([source, index], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        let (Ok(shape), Ok(index_meta)) = (source.try_shape(), index.meta()) else { return Ok(smallvec![None, None]) };
         let axis = self.0;
         // One element of each row: elementwise work, which other work takes in.
         if index_meta.shape == shape.with(axis, 1) {
             let mut sizes = vec![1; shape.len()];
             sizes[axis] = shape[axis];
             let positions = Tensor::arange(shape[axis], index_meta.dtype, source.device()).reshape(sizes);
-            return Ok(vec![Some(positions.eq(index).where_(g, 0.0)), None]);
+            return Ok(smallvec![Some(positions.eq(index).where_(g, 0.0)), None]);
         }
-        Ok(vec![Some(source.zeros_like().scatter_add(axis as isize, index, g)), None])
+        Ok(smallvec![Some(source.zeros_like().scatter_add(axis as isize, index, g)), None])
     }
 }
 
@@ -62,7 +63,7 @@ impl Op for ScatterAdd {
     fn name(&self) -> Cow<'static, str> {
         "scatter_add".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [base, index, source] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes three tensors")) };
         check_index(index, base, self.0)?;
         if base.dtype != source.dtype || !matches!(base.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32) {
@@ -71,7 +72,7 @@ impl Op for ScatterAdd {
         if index.shape != source.shape {
             return Err(Problem::new(ErrorKind::Shape, "index and source differ in shape"));
         }
-        Ok(vec![base.clone()])
+        Ok(smallvec![base.clone()])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::ScatterAdd(self.0)
@@ -80,8 +81,8 @@ impl Op for ScatterAdd {
         Reads::INPUTS
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([_, index, _], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        Ok(vec![Some(g.clone()), None, Some(g.gather(self.0 as isize, index))])
+        let ([_, index, _], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        Ok(smallvec![Some(g.clone()), None, Some(g.gather(self.0 as isize, index))])
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::dtype::Scalar;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::node::Scalars;
-use crate::op::{Call, Compute, Gradients, Meta, Op, OpRef, Reads};
+use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, OpRef, Reads};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ impl Op for Cat {
     fn name(&self) -> Cow<'static, str> {
         "cat".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [first, ..] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes at least one tensor")) };
         if inputs.iter().any(|input| input.dtype != first.dtype) {
             return Err(Problem::new(ErrorKind::DType, "dtypes differ; cast one of them"));
@@ -29,7 +30,7 @@ impl Op for Cat {
             return Err(Problem::new(ErrorKind::Shape, message));
         }
         let total = inputs.iter().map(|input| input.shape[self.0]).sum();
-        Ok(vec![Meta::new(first.shape.with(self.0, total), first.dtype)])
+        Ok(smallvec![Meta::new(first.shape.with(self.0, total), first.dtype)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Cat(self.0)
@@ -38,7 +39,7 @@ impl Op for Cat {
         Reads::NOTHING
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let [Some(g)] = call.grads else { return Ok(Vec::new()) };
+        let [Some(g)] = call.grads else { return Ok(smallvec![]) };
         let mut start = 0;
         let part = |input: &Tensor| {
             let length = input.try_shape().map_or(0, |shape| shape[self.0]);
@@ -60,13 +61,13 @@ impl Op for Pad {
     fn name(&self) -> Cow<'static, str> {
         "pad".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [input] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes one tensor")) };
         let sizes = input.shape.iter().zip(self.before.iter().zip(&self.after));
         let shape: Option<Shape> =
             sizes.map(|(size, (before, after))| size.checked_add(*before)?.checked_add(*after)).collect();
         let shape = shape.ok_or_else(|| Problem::new(ErrorKind::OutOfMemory, "the sizes overflow"))?;
-        Ok(vec![Meta::new(shape, input.dtype)])
+        Ok(smallvec![Meta::new(shape, input.dtype)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Pad(&self.before)
@@ -75,13 +76,13 @@ impl Op for Pad {
         Reads::NOTHING
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        let Ok(shape) = input.try_shape() else { return Ok(vec![Some(g.clone())]) };
+        let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        let Ok(shape) = input.try_shape() else { return Ok(smallvec![Some(g.clone())]) };
         let inner = shape
             .iter()
             .enumerate()
             .fold(g.clone(), |g, (axis, &size)| g.narrow(axis as isize, self.before[axis], size));
-        Ok(vec![Some(inner)])
+        Ok(smallvec![Some(inner)])
     }
 }
 

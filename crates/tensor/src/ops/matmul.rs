@@ -2,9 +2,10 @@
 
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Meta, Op, Reads};
+use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, Reads};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -14,7 +15,7 @@ impl Op for Matmul {
     fn name(&self) -> Cow<'static, str> {
         "matmul".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [a, b] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes two tensors")) };
         if a.dtype != b.dtype || !matches!(a.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32) {
             return Err(Problem::new(ErrorKind::DType, "takes two tensors of one dtype: f32, f64, i32 or u32"));
@@ -23,7 +24,7 @@ impl Op for Matmul {
             ([batch @ .., m, k], [other @ .., l, n]) if k == l && batch == other => {
                 let mut sizes = batch.to_vec();
                 sizes.extend([*m, *n]);
-                Ok(vec![Meta::new(sizes, a.dtype)])
+                Ok(smallvec![Meta::new(sizes, a.dtype)])
             }
             _ => Err(Problem::new(ErrorKind::Shape, "inner sizes differ")),
         }
@@ -35,8 +36,8 @@ impl Op for Matmul {
         Reads::INPUTS
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([a, b], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        Ok(vec![Some(g.matmul(&b.t())), Some(a.t().matmul(g))])
+        let ([a, b], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        Ok(smallvec![Some(g.matmul(&b.t())), Some(a.t().matmul(g))])
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
 use crate::node::Scalars;
-use crate::op::{Call, Compute, Extreme, Gradients, Meta, Op, OpRef, Reads, Reduction};
+use crate::op::{Call, Compute, Extreme, Gradients, Meta, Metas, Op, OpRef, Reads, Reduction};
 use crate::ops::arguments::Axes;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -53,13 +54,13 @@ impl Op for Reduce {
         }
         .into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let needs_elements = matches!(self.reduction, Reduction::Max | Reduction::Min);
         let mut meta = reduced(inputs, &self.axes, needs_elements)?;
         if !self.keepdim {
             meta.shape = without(&meta.shape, &self.axes);
         }
-        Ok(vec![meta])
+        Ok(smallvec![meta])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Reduce(self.reduction, &self.axes)
@@ -72,8 +73,8 @@ impl Op for Reduce {
         }
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([x], [y], [Some(g)]) = (call.inputs, call.outputs, call.grads) else { return Ok(Vec::new()) };
-        let Ok(shape) = x.try_shape() else { return Ok(vec![Some(x.clone())]) };
+        let ([x], [y], [Some(g)]) = (call.inputs, call.outputs, call.grads) else { return Ok(smallvec![]) };
+        let Ok(shape) = x.try_shape() else { return Ok(smallvec![Some(x.clone())]) };
         let ones = || self.axes.iter().fold(shape.clone(), |shape, &axis| shape.with(axis, 1));
         let kept = |tensor: &Tensor| if self.keepdim { tensor.clone() } else { tensor.reshape(ones()) };
         let g = kept(g);
@@ -88,7 +89,7 @@ impl Op for Reduce {
                 share * (g / count)
             }
         };
-        Ok(vec![Some(gradient)])
+        Ok(smallvec![Some(gradient)])
     }
 }
 
@@ -121,10 +122,10 @@ impl Op for Find {
         }
         .into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let value = reduced(inputs, &self.axes, true)?;
         let index = Meta::new(&value.shape, DType::U32);
-        Ok(vec![value, index])
+        Ok(smallvec![value, index])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Extreme(self.extreme, &self.axes)
@@ -134,13 +135,13 @@ impl Op for Find {
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
         let ([x], [_, index], [Some(g), _]) = (call.inputs, call.outputs, call.grads) else {
-            return Ok(vec![None]);
+            return Ok(smallvec![None]);
         };
-        let Ok(shape) = x.try_shape() else { return Ok(vec![Some(x.clone())]) };
+        let Ok(shape) = x.try_shape() else { return Ok(smallvec![Some(x.clone())]) };
         let sizes: Vec<usize> =
             (0..shape.len()).map(|axis| if self.axes.contains(&axis) { shape[axis] } else { 1 }).collect();
         let positions = Tensor::arange(sizes.iter().product(), DType::U32, x.device()).reshape(sizes);
-        Ok(vec![Some(positions.eq(index).where_(g, 0.0))])
+        Ok(smallvec![Some(positions.eq(index).where_(g, 0.0))])
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Map, Meta, Op, Reads};
+use crate::op::{Call, Compute, Gradients, Map, Meta, Metas, Op, Reads};
 use crate::ops::arguments::Operand;
 use crate::row::{broadcast, sum_repeated};
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -15,13 +16,13 @@ impl Op for Where {
     fn name(&self) -> Cow<'static, str> {
         "where".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [condition, a, b] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes three tensors")) };
         if condition.dtype != DType::Bool || a.dtype != b.dtype {
             return Err(Problem::new(ErrorKind::DType, "takes a bool condition and two tensors of one dtype"));
         }
         let shapes: Vec<&Meta> = inputs.iter().collect();
-        Ok(vec![Meta::new(broadcast(&shapes)?, a.dtype)])
+        Ok(smallvec![Meta::new(broadcast(&shapes)?, a.dtype)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Map(Map::Where)
@@ -30,8 +31,8 @@ impl Op for Where {
         Reads::INPUTS
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([condition, ..], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        let gradients = vec![None, Some(condition.where_(g, 0.0)), Some(condition.where_(0.0, g))];
+        let ([condition, ..], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        let gradients = smallvec![None, Some(condition.where_(g, 0.0)), Some(condition.where_(0.0, g))];
         Ok(sum_repeated(call.inputs, gradients))
     }
 }
@@ -43,7 +44,7 @@ impl Op for Cast {
     fn name(&self) -> Cow<'static, str> {
         "cast".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         Ok(inputs.iter().map(|input| Meta::new(&input.shape, self.1)).collect())
     }
     fn compute(&self) -> Compute<'_> {
@@ -53,8 +54,8 @@ impl Op for Cast {
         Reads::NOTHING
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let [Some(g)] = call.grads else { return Ok(Vec::new()) };
-        Ok(vec![self.0.is_float().then(|| g.cast(self.0))])
+        let [Some(g)] = call.grads else { return Ok(smallvec![]) };
+        Ok(smallvec![self.0.is_float().then(|| g.cast(self.0))])
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::dtype::Scalar;
 use crate::error::{ErrorKind, Problem, Result};
 use crate::layout::Layout;
-use crate::op::{Call, Compute, Gradients, Meta, Op, Reads, Windows};
+use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, Reads, Windows};
 use crate::ops::arguments::{Axes, Sizes};
 use crate::shape::{Shape, normal_axis};
 use crate::tensor::Tensor;
@@ -36,8 +36,8 @@ impl Op for Alias {
     fn name(&self) -> Cow<'static, str> {
         self.0.into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
-        Ok(inputs.to_vec())
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+        Ok(inputs.iter().cloned().collect())
     }
     fn compute(&self) -> Compute<'_> {
         Compute::View
@@ -63,7 +63,7 @@ impl Op for View {
         .into()
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [input] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes one tensor")) };
         let shape = match self {
             View::Reshape(shape) => shape.clone(),
@@ -78,7 +78,7 @@ impl Op for View {
                 sizes.into()
             }
         };
-        Ok(vec![Meta::new(shape, input.dtype)])
+        Ok(smallvec![Meta::new(shape, input.dtype)])
     }
 
     fn compute(&self) -> Compute<'_> {
@@ -117,8 +117,8 @@ impl Op for View {
     }
 
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        let Ok(from) = input.try_shape() else { return Ok(vec![Some(g.clone())]) };
+        let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        let Ok(from) = input.try_shape() else { return Ok(smallvec![Some(g.clone())]) };
         let gradient = match self {
             View::Reshape(_) => g.reshape(&from),
             View::Permute(order) => {
@@ -136,7 +136,7 @@ impl Op for View {
             View::Flip(axes) => g.flip(&axes[..]),
             View::Unfold(windows) => g.fold(*windows, from[windows.axis]),
         };
-        Ok(vec![Some(gradient)])
+        Ok(smallvec![Some(gradient)])
     }
 }
 

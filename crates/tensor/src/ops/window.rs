@@ -1,8 +1,9 @@
 //! Summing windows back into an axis: the adjoint of [`Tensor::unfold`].
 
 use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Meta, Op, Reads, Windows};
+use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, Reads, Windows};
 use crate::tensor::Tensor;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -15,7 +16,7 @@ impl Op for Fold {
     fn name(&self) -> Cow<'static, str> {
         "fold".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Vec<Meta>, Problem> {
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         let [input] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes one tensor")) };
         let Windows { axis, size, step, dilation } = self.windows;
         let [outer @ .., last] = &input.shape[..] else {
@@ -28,7 +29,7 @@ impl Op for Fold {
         }
         let mut sizes = outer.to_vec();
         sizes[axis] = self.length;
-        Ok(vec![Meta::new(sizes, input.dtype)])
+        Ok(smallvec![Meta::new(sizes, input.dtype)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Fold(&self.windows)
@@ -37,11 +38,11 @@ impl Op for Fold {
         Reads::NOTHING
     }
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
-        let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(Vec::new()) };
-        let Ok(shape) = input.try_shape() else { return Ok(vec![Some(g.clone())]) };
+        let ([input], [Some(g)]) = (call.inputs, call.grads) else { return Ok(smallvec![]) };
+        let Ok(shape) = input.try_shape() else { return Ok(smallvec![Some(g.clone())]) };
         let Windows { axis, size, step, dilation } = self.windows;
         let windows = g.unfold(axis as isize, size, step, dilation);
-        Ok(vec![Some(windows.narrow(axis as isize, 0, shape[axis]))])
+        Ok(smallvec![Some(windows.narrow(axis as isize, 0, shape[axis]))])
     }
 }
 
