@@ -103,9 +103,9 @@ pub fn chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) +
     share(out.chunks_mut(size).enumerate(), count, |(i, piece)| f(i, piece));
 }
 
-/// Calls `f` with each of `count` items: whoever has time takes the next.
-fn share<I: Send>(items: impl Iterator<Item = I> + Send, items_count: usize, f: impl Fn(I) + Send + Sync) {
-    let others = count().min(items_count).saturating_sub(1);
+/// Calls `f` with each of so many items: whoever has time takes the next.
+fn share<I: Send>(items: impl Iterator<Item = I> + Send, length: usize, f: impl Fn(I) + Send + Sync) {
+    let others = count().min(length).saturating_sub(1);
     if others == 0 {
         return items.for_each(f);
     }
@@ -132,5 +132,34 @@ fn share<I: Send>(items: impl Iterator<Item = I> + Send, items_count: usize, f: 
     match HELPERS.with_borrow(Clone::clone) {
         Some(pool) => pool.in_place_scope(|scope| together(scope, others, work, busy)),
         None => rayon::in_place_scope(|scope| together(scope, others, work, busy)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Threads, count, for_each, try_for_each};
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    /// A loop on this thread and on a pool's, within another or not, sees every item once and fails with its first error.
+    #[test]
+    fn every_item_is_seen_and_the_first_error_told() {
+        let threads = Threads::new(3);
+        let check = || {
+            assert_eq!(count(), 3);
+            let sum = AtomicU64::new(0);
+            for_each((0..50).collect(), |i: u64| {
+                for_each((0..20).collect(), |j: u64| {
+                    sum.fetch_add(100 * i + j, Relaxed);
+                });
+            });
+            assert_eq!(sum.into_inner(), 20 * 100 * (49 * 50 / 2) + 50 * (19 * 20 / 2));
+            for _ in 0..50 {
+                let found = try_for_each((0..200).collect(), |i: u64| if i % 70 == 69 { Err(i) } else { Ok(()) });
+                assert_eq!(found, Err(69));
+            }
+        };
+        threads.run_here(check);
+        threads.run(check);
+        assert_eq!(count(), 1, "a thread that takes part no longer counts the others as its own");
     }
 }
