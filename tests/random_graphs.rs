@@ -176,11 +176,12 @@ fn step(choice: usize, x: &Pair, other: &Pair, draw: &mut Draw<'_>) -> wgrad::Re
         }
         20 => {
             let count = a.data.len();
-            let wave = Tensor::arange(count + 2, t.try_dtype()?, t.device()).narrow(0, 1, count) * 0.3;
+            // Quarters are exact, also where there are hundreds.
+            let wave = Tensor::arange(count + 2, t.try_dtype()?, t.device()).narrow(0, 1, count) * 0.25;
             let mut place = 0.0;
             let other = Array::from_fn(&shape, |p| {
                 place += 1.0;
-                a.at(p) + (place * 0.3f64).cos()
+                a.at(p) + (place * 0.25f64).cos()
             });
             let sizes: Vec<isize> = shape.iter().map(|&size| size as isize).collect();
             pair(t + wave.cos().reshape(sizes), other)
