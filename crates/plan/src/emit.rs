@@ -8,14 +8,15 @@ use crate::padding::Padding;
 use crate::plan::{Instruction, Operand, Plan, Program, ScalarRange, Step, ValueId, Work};
 use crate::read::{Read, Starts};
 use crate::space::{along_rows, shape};
-use std::collections::{HashMap, HashSet};
+use wgrad_tensor::ids::{IdMap, IdSet};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Map, Meta};
 use wgrad_tensor::shape::Shape;
 
 /// The steps of the groups, in an order in which each finds what it reads.
 pub(crate) fn emit(items: &Items<'_>, groups: &Groups) -> Plan {
-    let mut emitter = Emitter { items, groups, plan: Plan::default(), values: HashMap::new(), stored: HashSet::new() };
+    let mut emitter =
+        Emitter { items, groups, plan: Plan::default(), values: IdMap::default(), stored: IdSet::default() };
     for (input, meta) in items.graph.inputs.iter().enumerate() {
         let value = emitter.value(meta.clone());
         emitter.values.insert(Base::Input(input), value);
@@ -46,9 +47,9 @@ struct Emitter<'p, 'a> {
     items: &'p Items<'a>,
     groups: &'p Groups,
     plan: Plan,
-    values: HashMap<Base, ValueId>,
+    values: IdMap<Base, ValueId>,
     /// What is written to memory.
-    stored: HashSet<Base>,
+    stored: IdSet<Base>,
 }
 
 impl Emitter<'_, '_> {
@@ -78,7 +79,7 @@ impl Emitter<'_, '_> {
             if found.form == Form::Program && !found.items.iter().any(|&item| self.is_stored(item)) {
                 continue;
             }
-            let mut needed: HashSet<usize> = HashSet::new();
+            let mut needed: IdSet<usize> = IdSet::default();
             for &item in found.items.iter().rev() {
                 let is_program = !matches!(self.items.items[item].kind, Kind::Contraction | Kind::Op);
                 if is_program && !self.is_stored(item) && !needed.contains(&item) {
@@ -192,10 +193,10 @@ struct Writer<'w, 'p, 'a> {
     /// Which registers have one element for each row.
     per_row: Vec<bool>,
     operands: Vec<Operand>,
-    registers: HashMap<usize, usize>,
+    registers: IdMap<usize, usize>,
     /// The registers of what is the same everywhere.
-    constants: HashMap<usize, usize>,
-    loads: HashMap<(ValueId, Layout, Starts, Padding), usize>,
+    constants: IdMap<usize, usize>,
+    loads: IdMap<(ValueId, Layout, Starts, Padding), usize>,
     results: Vec<ValueId>,
 }
 
@@ -212,9 +213,9 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
             program: Program { shape, row_axes, code: Vec::new(), stores: Vec::new() },
             per_row: Vec::new(),
             operands,
-            registers: HashMap::new(),
-            constants: HashMap::new(),
-            loads: HashMap::new(),
+            registers: IdMap::default(),
+            constants: IdMap::default(),
+            loads: IdMap::default(),
             results: Vec::new(),
         }
     }
@@ -265,7 +266,7 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
     /// The items that lead to something that is written, in order.
     fn needed(&self) -> Vec<usize> {
         let items = &self.emitter.items.items;
-        let mut needed: HashSet<usize> = HashSet::new();
+        let mut needed: IdSet<usize> = IdSet::default();
         for &item in self.group.items.iter().rev() {
             if self.emitter.is_stored(item) || needed.contains(&item) {
                 needed.insert(item);

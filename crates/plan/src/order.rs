@@ -3,17 +3,21 @@
 use crate::groups::Groups;
 use crate::items::{Base, Items};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
+use wgrad_tensor::ids::IdSet;
 
 /// Groups after those that they read from; where there is a choice, as they were recorded.
 pub(crate) fn order(items: &Items<'_>, groups: &Groups) -> Vec<usize> {
-    let mut waits_for: Vec<HashSet<usize>> = vec![HashSet::new(); groups.groups.len()];
+    // How many others each group waits for.
+    let mut waits_for = vec![0; groups.groups.len()];
+    let mut known: IdSet<(usize, usize)> = IdSet::default();
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); groups.groups.len()];
     for (item, &of) in items.items.iter().zip(&groups.of) {
         for read in &item.reads {
             let Base::Item(base, _) = read.base else { continue };
             let from = groups.of[base];
-            if from != of && waits_for[of].insert(from) {
+            if from != of && known.insert((from, of)) {
+                waits_for[of] += 1;
                 readers[from].push(of);
             }
         }
@@ -24,7 +28,7 @@ pub(crate) fn order(items: &Items<'_>, groups: &Groups) -> Vec<usize> {
     };
     let mut ready: BinaryHeap<Reverse<((usize, usize), usize)>> = BinaryHeap::new();
     for (group, waits) in waits_for.iter().enumerate() {
-        if let (true, Some(last)) = (waits.is_empty(), last(group)) {
+        if let (true, Some(last)) = (*waits == 0, last(group)) {
             ready.push(Reverse((last, group)));
         }
     }
@@ -32,8 +36,8 @@ pub(crate) fn order(items: &Items<'_>, groups: &Groups) -> Vec<usize> {
     while let Some(Reverse((_, group))) = ready.pop() {
         order.push(group);
         for &reader in &readers[group] {
-            waits_for[reader].remove(&group);
-            if let (true, Some(last)) = (waits_for[reader].is_empty(), last(reader)) {
+            waits_for[reader] -= 1;
+            if let (true, Some(last)) = (waits_for[reader] == 0, last(reader)) {
                 ready.push(Reverse((last, reader)));
             }
         }

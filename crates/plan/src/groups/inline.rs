@@ -4,7 +4,7 @@ use super::bits::Bits;
 use super::{Form, Group, Grouping, item_of};
 use crate::items::{Base, Kind, is_made_from_positions};
 use crate::read::{Read, through_all};
-use std::collections::{HashMap, HashSet};
+use wgrad_tensor::ids::{IdMap, IdSet};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Meta, Reduction};
 
@@ -20,7 +20,7 @@ impl Grouping<'_, '_> {
             !self.wanted.contains(&inner)
                 && self.readers[inner]
                     .iter()
-                    .all(|reader| group.items.contains(reader) || (inner, *reader) == (base, item))
+                    .all(|&reader| self.done.of[reader] == a || (inner, reader) == (base, item))
         };
         let elementwise = |&inner: &usize| matches!(self.item(inner).kind, Kind::Map(_) | Kind::Copy);
         let takes = matches!(self.item(item).kind, Kind::Map(_) | Kind::Copy | Kind::Reduce(..));
@@ -41,8 +41,7 @@ impl Grouping<'_, '_> {
         let mut moved: Vec<(usize, usize, Read)> = Vec::new();
         for &inner in &group_items {
             for (number, own) in self.item(inner).reads.iter().enumerate() {
-                let inside =
-                    item_of(own.base).is_some_and(|base| group_items.contains(&base) && !self.item(base).is_free);
+                let inside = item_of(own.base).is_some_and(|base| self.done.of[base] == a && !self.item(base).is_free);
                 let seen = if inside {
                     Some(Read { layout: linear.clone(), ..own.clone() })
                 } else {
@@ -121,7 +120,7 @@ impl Grouping<'_, '_> {
             return;
         }
         let Some(all) = readers.iter().map(needed).collect::<Option<Vec<_>>>() else { return };
-        let mut made: HashMap<usize, usize> = HashMap::new();
+        let mut made: IdMap<usize, usize> = IdMap::default();
         for (reader, needed) in all {
             match made.get(&self.done.of[reader]) {
                 Some(&twin) => self.redirect(reader, value, twin),
@@ -204,7 +203,7 @@ impl Grouping<'_, '_> {
         self.redirect(item, base, last);
         let count = self.item(last).metas[0].shape.count();
         let items: Vec<usize> = (first..self.items.items.len()).collect();
-        let breaks = self.united(count, None, &self.external(&items, None));
+        let breaks = self.united(count, None, &self.external(&items, [first; 2], |_| false));
         let mut group = Group {
             items,
             form: Form::Program,
@@ -256,7 +255,7 @@ impl Grouping<'_, '_> {
         if !self.done.groups[of].as_ref().is_some_and(|group| group.form == Form::Contraction) {
             return false;
         }
-        let (mut open, mut seen) = (vec![item], HashSet::new());
+        let (mut open, mut seen) = (vec![item], IdSet::default());
         while let Some(item) = open.pop() {
             if matches!(self.item(item).kind, Kind::Contraction) {
                 return true;
@@ -283,7 +282,11 @@ impl Grouping<'_, '_> {
 
     fn give_up(&mut self, item: usize, base: usize, first: usize, last: usize) {
         self.redirect(item, last, base);
-        self.readers.iter_mut().for_each(|readers| readers.retain(|&reader| reader < first));
+        for copy in first..self.items.items.len() {
+            for from in self.items.items[copy].reads.iter().filter_map(|read| item_of(read.base)) {
+                self.readers[from].retain(|&reader| reader < first);
+            }
+        }
         self.readers.truncate(first);
         self.items.items.truncate(first);
         self.items.rank.truncate(first);
@@ -307,7 +310,7 @@ impl Grouping<'_, '_> {
     fn needed_again(&self, base: usize, item: usize) -> Option<Vec<usize>> {
         let most = if matches!(self.item(item).kind, Kind::Reduce(..)) { 3 } else { 2 };
         let count = self.item(base).metas[0].shape.count();
-        let (mut needed, mut places) = (Vec::new(), HashSet::new());
+        let (mut needed, mut places) = (Vec::new(), IdSet::default());
         let mut open = vec![base];
         while let Some(value) = open.pop() {
             if needed.contains(&value) {

@@ -5,12 +5,12 @@ use super::{Form, Group, Grouping, item_of};
 use crate::items::{Base, Kind};
 use crate::read::Read;
 use crate::space::{breaks, is_row_number, unite};
-use std::collections::HashSet;
+use wgrad_tensor::ids::IdSet;
 
-/// A group that two others would make, and which of their items then have one element per row.
+/// A group that two others would make, and which of them then has one element per row.
 struct Joined {
     group: Group,
-    now_per_row: Vec<usize>,
+    now_per_row: Option<usize>,
 }
 
 /// Items of one kernel: shaders of more build slowly.
@@ -28,22 +28,35 @@ impl Grouping<'_, '_> {
     /// Joins two groups if they can be one kernel.
     pub(super) fn join(&mut self, a: usize, b: usize) -> bool {
         let Some(joined) = self.joined(a, b) else { return false };
+        let is_followed = joined
+            .group
+            .items
+            .iter()
+            .flat_map(|&item| &self.readers[item])
+            .any(|&reader| !self.is_in(reader, [a, b]) && self.done.groups[self.done.of[reader]].is_some());
         // Whoever comes after a group comes after each of its items.
         let firsts: Vec<usize> =
             [a, b].iter().filter_map(|&group| self.done.groups[group].as_ref()?.items.first().copied()).collect();
         self.done.groups[a] = None;
         self.done.groups[b] = None;
+        if let Some(at) = self.open.iter().position(|&group| group == a) {
+            self.open.remove(at);
+        }
         let Joined { group, now_per_row } = joined;
-        now_per_row.iter().for_each(|&item| self.done.per_row[item] = true);
-        group.items.iter().for_each(|&item| self.done.of[item] = b);
-        // Whatever comes after either now comes after all of it.
-        let mut all = group.before.clone();
-        group.items.iter().for_each(|&item| all.add(self.bit(item)));
-        let firsts: Vec<usize> = firsts.into_iter().map(|item| self.bit(item)).collect();
-        for &other in &self.open {
-            let Some(other) = &mut self.done.groups[other] else { continue };
-            if firsts.iter().any(|&first| other.before.has(first)) {
-                other.before.unite(&all);
+        for &item in &group.items {
+            self.done.per_row[item] |= now_per_row == Some(self.done.of[item]);
+            self.done.of[item] = b;
+        }
+        if is_followed {
+            // Whatever comes after either now comes after all of it.
+            let mut all = group.before.clone();
+            group.items.iter().for_each(|&item| all.add(self.bit(item)));
+            let firsts: Vec<usize> = firsts.into_iter().map(|item| self.bit(item)).collect();
+            for &other in &self.open {
+                let Some(other) = &mut self.done.groups[other] else { continue };
+                if firsts.iter().any(|&first| other.before.has(first)) {
+                    other.before.unite(&all);
+                }
             }
         }
         self.done.groups[b] = Some(group);
@@ -68,21 +81,21 @@ impl Grouping<'_, '_> {
         }
         let (count, row, now_per_row) = match (first.row, second.row) {
             (x, y) if first.count == second.count && (x.is_none() || y.is_none() || x == y) => {
-                (first.count, x.or(y), Vec::new())
+                (first.count, x.or(y), None)
             }
-            (Some(row), None) if second.count * row == first.count => (first.count, Some(row), second.items.clone()),
-            (None, Some(row)) if first.count * row == second.count => (second.count, Some(row), first.items.clone()),
+            (Some(row), None) if second.count * row == first.count => (first.count, Some(row), Some(b)),
+            (None, Some(row)) if first.count * row == second.count => (second.count, Some(row), Some(a)),
             _ => return None,
         };
-        if form == Form::Contraction && (row.is_some() || self.writes_narrow(second)) {
+        if form == Form::Contraction && (row.is_some() || self.writes_narrow(b, second)) {
             return None;
         }
         let mut items: Vec<usize> = first.items.iter().chain(&second.items).copied().collect();
         items.sort_unstable_by_key(|&item| self.items.rank[item]);
-        let is_row = |item: usize| self.done.per_row[item] || now_per_row.contains(&item);
+        let is_row = |item: usize| self.done.per_row[item] || now_per_row == Some(self.done.of[item]);
         for &item in &items {
             for (number, read) in self.item(item).reads.iter().enumerate() {
-                let Some(base) = item_of(read.base).filter(|base| items.contains(base)) else { continue };
+                let Some(base) = item_of(read.base).filter(|&base| self.is_in(base, [a, b])) else { continue };
                 if self.item(base).is_free {
                     continue;
                 }
@@ -111,7 +124,7 @@ impl Grouping<'_, '_> {
         if self.stands_between(first, second) {
             return None;
         }
-        let reads = self.external(&items, Some(&is_row));
+        let reads = self.external(&items, [a, b], is_row);
         let breaks = self.united(count, row, &reads)?;
         // What is computed again must not run with what comes before the walk back.
         let not_before = first.not_before.max(second.not_before);
@@ -120,13 +133,18 @@ impl Grouping<'_, '_> {
             return None;
         }
         let group = Group { items, form, count, row, breaks, not_before, before };
-        (self.bound(&group) <= self.bindings).then_some(Joined { group, now_per_row })
+        (self.bound(&group, [a, b]) <= self.bindings).then_some(Joined { group, now_per_row })
+    }
+
+    /// Whether an item is in one of these groups.
+    pub(super) fn is_in(&self, item: usize, groups: [usize; 2]) -> bool {
+        groups.contains(&self.done.of[item])
     }
 
     /// Whether something outside reads numbers of less than a word from a group. The kernels of products write whole words.
-    fn writes_narrow(&self, group: &Group) -> bool {
+    fn writes_narrow(&self, number: usize, group: &Group) -> bool {
         group.items.iter().any(|&item| {
-            let outside = |reader: &usize| !group.items.contains(reader);
+            let outside = |&reader: &usize| self.done.of[reader] != number;
             self.item(item).metas[0].dtype.size() < 4
                 && (self.wanted.contains(&item) || self.readers[item].iter().any(outside))
         })
@@ -141,14 +159,20 @@ impl Grouping<'_, '_> {
         }
     }
 
-    /// The reads of items from outside of them, and whether each runs over places.
-    pub(super) fn external(&self, items: &[usize], is_row: Option<&dyn Fn(usize) -> bool>) -> Vec<(&Read, bool)> {
+    /// The reads of all items of these groups from outside of them, and whether each runs over places.
+    pub(super) fn external(
+        &self,
+        items: &[usize],
+        groups: [usize; 2],
+        is_row: impl Fn(usize) -> bool,
+    ) -> Vec<(&Read, bool)> {
         let mut found = Vec::new();
         for &item in items {
-            let per_row = is_row.map_or(self.done.per_row[item], |is_row| is_row(item));
+            let per_row = is_row(item);
             let is_contraction = matches!(self.item(item).kind, Kind::Contraction | Kind::Op);
             for (number, read) in self.item(item).reads.iter().enumerate() {
-                let inside = item_of(read.base).is_some_and(|base| items.contains(&base) && !self.item(base).is_free);
+                let inside =
+                    item_of(read.base).is_some_and(|base| self.is_in(base, groups) && !self.item(base).is_free);
                 if !inside && !is_contraction {
                     found.push((read, self.reads_places(item, number, per_row)));
                 }
@@ -177,19 +201,18 @@ impl Grouping<'_, '_> {
     }
 
     /// The buffers that a kernel binds: what it reads and writes, a status word where an index may be wrong, and what a
-    /// second stage takes over from a first.
-    pub(super) fn bound(&self, group: &Group) -> usize {
-        let mut bases: HashSet<Base> = HashSet::new();
+    /// second stage takes over from a first. Its items are those of `groups`.
+    pub(super) fn bound(&self, group: &Group, groups: [usize; 2]) -> usize {
+        let mut bases: IdSet<Base> = IdSet::default();
         let mut stores = 0;
         for &item in &group.items {
             for read in &self.item(item).reads {
-                let inside =
-                    item_of(read.base).is_some_and(|base| group.items.contains(&base) || self.item(base).is_free);
+                let inside = item_of(read.base).is_some_and(|base| self.is_in(base, groups) || self.item(base).is_free);
                 if !inside {
                     bases.insert(read.base);
                 }
             }
-            stores += usize::from(self.is_stored_so_far(item, group));
+            stores += usize::from(self.is_stored_so_far(item, groups));
         }
         let of = |wanted: fn(&Kind) -> bool| group.items.iter().filter(|&&item| wanted(&self.item(item).kind)).count();
         let more = match group.row {
@@ -199,14 +222,14 @@ impl Grouping<'_, '_> {
         bases.len() + stores + more
     }
 
-    /// Whether something outside reads an item, as far as groups are made.
-    fn is_stored_so_far(&self, item: usize, group: &Group) -> bool {
+    /// Whether something outside of these groups reads an item, as far as groups are made.
+    fn is_stored_so_far(&self, item: usize, groups: [usize; 2]) -> bool {
         self.wanted.contains(&item)
             || self.readers[item].iter().any(|&reader| {
                 let joins_later = reader > self.now
                     && reader < self.stretch.end
                     && !matches!(self.item(reader).kind, Kind::Contraction | Kind::Op);
-                !group.items.contains(&reader) && !joins_later
+                !self.is_in(reader, groups) && !joins_later
             })
     }
 
@@ -215,10 +238,11 @@ impl Grouping<'_, '_> {
         let mut before = Bits::default();
         for &item in &group.items {
             for base in self.item(item).reads.iter().filter_map(|read| item_of(read.base)) {
-                if group.items.contains(&base) {
+                let of = self.done.of[base];
+                if of == self.done.of[item] {
                     continue;
                 }
-                if let (Some(from), true) = (&self.done.groups[self.done.of[base]], self.is_open(base)) {
+                if let (Some(from), true) = (&self.done.groups[of], self.is_open(base)) {
                     before.unite(&from.before);
                     from.items.iter().for_each(|&item| before.add(self.bit(item)));
                 }

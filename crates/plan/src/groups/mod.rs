@@ -11,8 +11,8 @@ use crate::items::{Base, Item, Items, Kind};
 use crate::read::with_axes_last;
 use bits::Bits;
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use wgrad_tensor::ids::{IdMap, IdSet};
 use wgrad_tensor::op::Compute;
 
 /// What a kernel computes.
@@ -112,7 +112,7 @@ fn item_of(base: Base) -> Option<usize> {
 struct Grouping<'g, 'a> {
     items: &'g mut Items<'a>,
     readers: Vec<Vec<usize>>,
-    wanted: HashSet<usize>,
+    wanted: IdSet<usize>,
     done: Groups,
     /// The item whose place is looked for; later ones have none yet.
     now: usize,
@@ -205,7 +205,9 @@ impl<'g, 'a> Grouping<'g, 'a> {
             before: Bits::default(),
         };
         self.done.per_row[item] = own.row.is_some();
-        let breaks = self.united(own.count, own.row, &self.external(&own.items, None)).unwrap_or_default();
+        let breaks = self
+            .united(own.count, own.row, &self.external(&own.items, [item; 2], |item| self.done.per_row[item]))
+            .unwrap_or_default();
         let before = self.before(&own);
         self.done.groups[item] = Some(Group { breaks, before, ..own });
         self.open.push(item);
@@ -254,13 +256,13 @@ impl<'g, 'a> Grouping<'g, 'a> {
 
     /// Groups the items of a group anew, where it turns out that more of them are read elsewhere than a kernel can write.
     fn dissolve_too_large(&mut self) {
-        for group in self.open.clone() {
-            let too_large = |group: &&Group| group.items.len() > 1 && self.bound(group) > self.bindings;
-            let Some(items) = self.done.groups[group].as_ref().filter(too_large).map(|group| group.items.clone())
+        for number in self.open.clone() {
+            let too_large = |group: &&Group| group.items.len() > 1 && self.bound(group, [number; 2]) > self.bindings;
+            let Some(items) = self.done.groups[number].as_ref().filter(too_large).map(|group| group.items.clone())
             else {
                 continue;
             };
-            self.done.groups[group] = None;
+            self.done.groups[number] = None;
             items.iter().for_each(|&item| self.done.of[item] = item);
             items.iter().for_each(|&item| self.found(item));
             // By now it is known who reads what, so that groups end up small enough.
@@ -270,7 +272,7 @@ impl<'g, 'a> Grouping<'g, 'a> {
 
     /// Joins reductions over the same rows that read a value in common.
     fn join_siblings(&mut self, items: &[usize]) {
-        let mut readers: HashMap<(Base, usize, usize), Vec<usize>> = HashMap::new();
+        let mut readers: IdMap<(Base, usize, usize), Vec<usize>> = IdMap::default();
         for &item in items {
             let of = self.done.of[item];
             let Some(Group { row: Some(row), count, .. }) = &self.done.groups[of] else { continue };
