@@ -157,7 +157,7 @@ impl<R: Rule> Optimizer<R> {
 
     /// The parameters' names, each once: by position where they have none or share one.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(self.slots.len());
         let names = self.slots.iter().enumerate().map(|(position, slot)| match slot.param.name() {
             Some(name) if seen.insert(name.clone()) => name,
             Some(name) => format!("{name}#{position}").into(),

@@ -1,10 +1,10 @@
 //! What an evaluation computes: the pending nodes behind its roots, and which of their results are kept.
 
+use std::mem::replace;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use wgrad_tensor::Result;
-use wgrad_tensor::ids::IdSet;
 use wgrad_tensor::node::{Edge, Node};
 use wgrad_tensor::op::{Compute, Reduction};
 
@@ -80,8 +80,6 @@ pub(crate) fn collect(roots: &[Edge]) -> Result<Collected> {
     let waiting = first.node().device().take_pending();
     let mut marks = mark(&waiting);
     let (joined, edges) = joined(&waiting, &marks, &pending);
-    let mut wanted = Wanted::default();
-    pending.iter().for_each(|root| wanted.add(root.node()));
     let (mut nodes, mut others) = (Vec::with_capacity(waiting.len()), Vec::new());
     for (node, joined) in waiting.into_iter().zip(joined) {
         let list = if joined { &mut nodes } else { &mut others };
@@ -90,11 +88,14 @@ pub(crate) fn collect(roots: &[Edge]) -> Result<Collected> {
     if !others.is_empty() {
         marks = mark(&nodes);
     }
+    let [seen, looked_at] = [(); 2].map(|()| vec![false; nodes.len()]);
+    let mut wanted = Wanted { edges: Vec::new(), marks, seen, looked_at };
+    pending.iter().for_each(|root| wanted.add(root.node()));
     nodes.iter().filter(|node| node.handles() > 0).for_each(|node| wanted.add(node));
     for node in &nodes {
         keep_for_gradient(node, &mut wanted);
     }
-    Ok(Collected { nodes, wanted: wanted.edges, marks, edges, others })
+    Ok(Collected { nodes, wanted: wanted.edges, marks: wanted.marks, edges, others })
 }
 
 /// Marks nodes one after the other.
@@ -143,18 +144,21 @@ fn component(towards: &mut [usize], mut at: usize) -> usize {
     at
 }
 
-#[derive(Default)]
+/// The results asked for.
 struct Wanted {
     edges: Vec<Edge>,
-    seen: IdSet<u64>,
-    /// What was asked for as a value to keep.
-    looked_at: IdSet<u64>,
+    /// What the nodes are marked with; by their places, which were asked for, and which as values to keep.
+    marks: Range<u64>,
+    seen: Vec<bool>,
+    looked_at: Vec<bool>,
 }
 
 impl Wanted {
     /// Asks for all outputs of a node: they are stored together.
     fn add(&mut self, node: &Arc<Node>) {
-        if node.is_pending() && self.seen.insert(node.id()) {
+        if let Some(at) = place(node, &self.marks)
+            && !replace(&mut self.seen[at], true)
+        {
             self.edges.extend((0..node.metas().len()).map(|output| Edge::new(node.clone(), output)));
         }
     }
@@ -201,8 +205,9 @@ fn viewed(edge: &Edge) -> Arc<Node> {
 fn keep(node: &Arc<Node>, wanted: &mut Wanted) {
     let mut open = vec![node.clone()];
     while let Some(node) = open.pop() {
-        if !node.is_pending() || !wanted.looked_at.insert(node.id()) {
-            continue;
+        match place(&node, &wanted.marks) {
+            Some(at) if !replace(&mut wanted.looked_at[at], true) => {}
+            _ => continue,
         }
         match node.op().compute() {
             Compute::View | Compute::Pad(_) | Compute::Map(_) if node.checkpoint().is_none() => {

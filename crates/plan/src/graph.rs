@@ -94,7 +94,7 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
     let given = fresh_marks(collected.edges);
     let mut recorded = Recorded {
         collected,
-        words: Vec::with_capacity(2 * collected.nodes.len() + collected.edges),
+        words: Vec::with_capacity(2 * (collected.nodes.len() + collected.edges) + collected.wanted.len()),
         ops: IdHasher::default(),
         starts: Vec::with_capacity(collected.nodes.len()),
         wanted: 0..0,
@@ -258,7 +258,7 @@ impl Recorded<'_> {
             }
         }
         // A buffer may belong to several nodes, as that of a tensor and its detached twin does: all must be free.
-        let mut free: Vec<Vec<&Giver>> = vec![Vec::new(); self.inputs.len()];
+        let mut free = vec![0; self.inputs.len()];
         for giver in &self.givers {
             let (call, argument) = giver.read_by;
             let is_alone = nodes[call].with_inputs(|edges| {
@@ -266,15 +266,13 @@ impl Recorded<'_> {
                 node.handles() == 0 && Arc::strong_count(node) == giver.edges
             });
             if is_alone && !is_kept[giver.input] {
-                free[giver.input].push(giver);
+                free[giver.input] += 1;
             }
         }
-        for (input, givers) in self.inputs.iter().zip(free) {
-            for giver in givers.iter().filter(|_| givers.len() == input.nodes) {
-                let (call, argument) = giver.read_by;
-                // The input holds the buffer as well.
-                nodes[call].with_inputs(|edges| drop(edges[argument].node().donate()));
-            }
+        for giver in self.givers.iter().filter(|giver| free[giver.input] == self.inputs[giver.input].nodes) {
+            let (call, argument) = giver.read_by;
+            // The input holds the buffer as well.
+            nodes[call].with_inputs(|edges| drop(edges[argument].node().donate()));
         }
         self.inputs.into_iter().map(|input| input.buffer).collect()
     }

@@ -102,6 +102,9 @@ impl Drop for Shared {
     }
 }
 
+/// So many waiting nodes are looked through for those that nobody knows any more.
+const SWEPT: usize = 8192;
+
 /// Nodes that wait for evaluation, so that what a user still holds can join an evaluation that passes by.
 #[derive(Default)]
 struct Pending {
@@ -179,7 +182,7 @@ impl Device {
         let mut pending = lock(&self.0.pending);
         if pending.nodes.len() >= pending.sweep_at {
             pending.nodes.retain(|node| node.strong_count() > 0);
-            pending.sweep_at = (2 * pending.nodes.len()).max(8192);
+            pending.sweep_at = (2 * pending.nodes.len()).max(SWEPT);
         }
         pending.nodes.push(Arc::downgrade(node));
     }
@@ -187,7 +190,11 @@ impl Device {
     /// The nodes that wait for evaluation, each after those that it reads. They no longer wait: who takes them gives those
     /// back that are still pending, by [`Device::wait_again`].
     pub fn take_pending(&self) -> Vec<Arc<Node>> {
-        let waiting = std::mem::take(&mut *lock(&self.0.pending)).nodes;
+        let mut pending = lock(&self.0.pending);
+        // As many again are to be expected.
+        let empty = Pending { nodes: Vec::with_capacity(pending.nodes.len().min(SWEPT)), ..Pending::default() };
+        let waiting = std::mem::replace(&mut *pending, empty).nodes;
+        drop(pending);
         waiting.into_iter().filter_map(|node| node.upgrade()).filter(|node| node.is_pending()).collect()
     }
 

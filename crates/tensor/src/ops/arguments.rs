@@ -4,7 +4,7 @@ use crate::dtype::{DType, Scalar};
 use crate::error::{ErrorKind, Problem};
 use crate::shape::{Shape, normal_axis};
 use crate::tensor::Tensor;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::ops::{RangeFrom, RangeFull};
 
 /// Axes of a tensor: `1`, `-1`, `[0, 2]`, `1..` or `..` (all).
@@ -15,22 +15,25 @@ pub enum Axes {
     /// From this one on.
     From(isize),
     /// These.
-    These(Vec<isize>),
+    These(SmallVec<[isize; 4]>),
 }
+
+/// Axes counted from the front: few, which then need no memory of their own.
+pub(crate) type AxisList = SmallVec<[usize; 4]>;
 
 impl Axes {
     /// The axes of a tensor of `rank` axes, ascending, or what is wrong with them.
-    pub fn resolve(&self, rank: usize) -> Result<Vec<usize>, Problem> {
+    pub(crate) fn resolve(&self, rank: usize) -> Result<AxisList, Problem> {
         let normal = |axis: isize| {
             normal_axis(axis, rank)
                 .ok_or_else(|| Problem::new(ErrorKind::Axis, format!("axis {axis} is out of range for {rank} axes")))
         };
         match self {
             Axes::All => Ok((0..rank).collect()),
-            Axes::From(first) if *first == rank as isize => Ok(Vec::new()),
+            Axes::From(first) if *first == rank as isize => Ok(AxisList::new()),
             Axes::From(first) => Ok((normal(*first)?..rank).collect()),
             Axes::These(axes) => {
-                let mut found = axes.iter().map(|&axis| normal(axis)).collect::<Result<Vec<_>, _>>()?;
+                let mut found = axes.iter().map(|&axis| normal(axis)).collect::<Result<AxisList, _>>()?;
                 found.sort_unstable();
                 match found.windows(2).find(|pair| pair[0] == pair[1]) {
                     Some(pair) => Err(Problem::new(ErrorKind::Axis, format!("axis {} is named twice", pair[0]))),
@@ -72,7 +75,7 @@ impl Sizes {
 macro_rules! whole_numbers {
     ($($t:ty),*) => {$(
         impl From<$t> for Axes {
-            fn from(axis: $t) -> Self { Axes::These(vec![axis as isize]) }
+            fn from(axis: $t) -> Self { Axes::These(smallvec![axis as isize]) }
         }
         impl From<RangeFrom<$t>> for Axes {
             fn from(range: RangeFrom<$t>) -> Self { Axes::From(range.start as isize) }

@@ -2,11 +2,13 @@
 
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
-use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, Reads};
+use crate::node::Scalars;
+use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, OpRef, Reads};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use smallvec::smallvec;
 use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Matmul;
@@ -22,8 +24,7 @@ impl Op for Matmul {
         }
         match (&a.shape[..], &b.shape[..]) {
             ([batch @ .., m, k], [other @ .., l, n]) if k == l && batch == other => {
-                let mut sizes = batch.to_vec();
-                sizes.extend([*m, *n]);
+                let sizes: Shape = batch.iter().chain([m, n]).copied().collect();
                 Ok(smallvec![Meta::new(sizes, a.dtype)])
             }
             _ => Err(Problem::new(ErrorKind::Shape, "inner sizes differ")),
@@ -90,6 +91,8 @@ impl Tensor {
 
     #[track_caller]
     fn apply_matmul(&self, other: &Tensor) -> Tensor {
-        Tensor::apply(Matmul, &[self, other], Vec::new(), self.device())
+        // One for all calls: it has no attributes.
+        static MATMUL: LazyLock<OpRef> = LazyLock::new(|| OpRef::Shared(Arc::new(Matmul)));
+        Tensor::record(MATMUL.clone(), &[self, other], Scalars::new(), self.device()).one()
     }
 }

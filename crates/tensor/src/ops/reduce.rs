@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{ErrorKind, Problem, Result};
 use crate::node::Scalars;
 use crate::op::{Call, Compute, Extreme, Gradients, Meta, Metas, Op, OpRef, Reads, Reduction};
-use crate::ops::arguments::Axes;
+use crate::ops::arguments::{Axes, AxisList};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use smallvec::smallvec;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Reduce {
     reduction: Reduction,
-    axes: Vec<usize>,
+    axes: AxisList,
     keepdim: bool,
 }
 
@@ -23,7 +23,7 @@ struct Reduce {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Find {
     extreme: Extreme,
-    axes: Vec<usize>,
+    axes: AxisList,
 }
 
 /// The shape with `axes` of size 1, for the dtypes that reductions take.
@@ -148,7 +148,7 @@ impl Op for Find {
 /// Reductions. Each takes axes as `1`, `-1`, `[0, 2]`, `1..` or `..` (all).
 impl Tensor {
     #[track_caller]
-    pub(crate) fn reduce(&self, reduction: Reduction, axes: Vec<usize>, keepdim: bool) -> Tensor {
+    pub(crate) fn reduce(&self, reduction: Reduction, axes: AxisList, keepdim: bool) -> Tensor {
         if axes.is_empty() && self.meta().is_ok_and(|meta| meta.dtype.is_float()) {
             return self.clone();
         }
@@ -227,7 +227,7 @@ impl Tensor {
         match axes.resolve(meta.shape.len()) {
             Ok(resolved) => {
                 let count: usize = resolved.iter().map(|&axis| meta.shape[axis]).product();
-                self.reduce_axes("mean", Reduction::Sum, axes, keepdim) / count as f64
+                self.reduce(Reduction::Sum, resolved, keepdim) / count as f64
             }
             Err(problem) => self.fail("mean", &[], problem),
         }
@@ -322,7 +322,7 @@ impl Tensor {
         let Ok(own) = self.try_shape() else { return self.clone() };
         let Some(added) = own.len().checked_sub(shape.len()) else { return self.clone() };
         let repeated = |&axis: &usize| axis < added || (shape[axis - added] == 1 && own[axis] != 1);
-        let axes: Vec<usize> = (0..own.len()).filter(repeated).collect();
+        let axes: AxisList = (0..own.len()).filter(repeated).collect();
         if axes.is_empty() {
             return self.clone();
         }

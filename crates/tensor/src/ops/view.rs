@@ -4,7 +4,7 @@ use crate::dtype::Scalar;
 use crate::error::{ErrorKind, Problem, Result};
 use crate::layout::Layout;
 use crate::op::{Call, Compute, Gradients, Meta, Metas, Op, Reads, Windows};
-use crate::ops::arguments::{Axes, Sizes};
+use crate::ops::arguments::{Axes, AxisList, Sizes};
 use crate::shape::{Shape, normal_axis};
 use crate::tensor::Tensor;
 use smallvec::{SmallVec, smallvec};
@@ -27,7 +27,7 @@ enum View {
     /// Along one axis, from scalar 0 on, `count` elements `step` apart.
     Slice { axis: usize, count: usize, step: usize },
     /// These axes backwards.
-    Flip(Vec<usize>),
+    Flip(AxisList),
     /// A new last axis that holds the window at each position of an axis.
     Unfold(Windows),
 }
