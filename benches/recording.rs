@@ -6,13 +6,15 @@
 mod gpt;
 
 use crate::target::{Target, must};
-use criterion::{BatchSize, BenchmarkId, Criterion};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion};
 use gpt::{GPT2_SMALL, Gpt};
 use wgrad::nn::Module;
 use wgrad::plan::{Paper, Planned};
 use wgrad::prelude::*;
 
-/// A training step of the smallest GPT-2 on a device that computes nothing, so that only the host's work is left.
+/// A training step of the smallest GPT-2 on a device that computes nothing, so that only the host's work is left: on
+/// paper, which is the recording and the planning, and on wgpu's noop backend, which is all of it.
 struct Step {
     model: Gpt,
     optimizer: AdamW,
@@ -21,11 +23,10 @@ struct Step {
 }
 
 impl Step {
-    fn new() -> Step {
-        let device = Device::new(Planned::new(Paper::gpu(8)));
-        let model = Gpt::new(GPT2_SMALL, &device);
+    fn new(device: &Device) -> Step {
+        let model = Gpt::new(GPT2_SMALL, device);
         let optimizer = AdamW::new(model.parameters(), 1e-3);
-        let [tokens, targets] = [(); 2].map(|()| Tensor::from_slice(&[0u32; 256], [2, 128], &device));
+        let [tokens, targets] = [(); 2].map(|()| Tensor::from_slice(&[0u32; 256], [2, 128], device));
         Step { model, optimizer, tokens, targets }
     }
 
@@ -36,15 +37,28 @@ impl Step {
     }
 }
 
+fn step(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, device: &dyn Fn() -> Device) {
+    {
+        let mut step = Step::new(&device());
+        let mut run = || must(step.run());
+        (0..3).for_each(|_| run());
+        group.bench_function(BenchmarkId::new(name, "gpt2 step, replayed"), |bencher| bencher.iter(&mut run));
+    }
+    group.bench_function(BenchmarkId::new(name, "gpt2 step, planned anew"), |bencher| {
+        bencher.iter_batched_ref(|| Step::new(&device()), |step| must(step.run()), BatchSize::PerIteration);
+    });
+}
+
 pub fn group(criterion: &mut Criterion, targets: &[Target]) {
     let mut group = criterion.benchmark_group("recording");
-    let mut step = Step::new();
-    let mut run = || must(step.run());
-    run();
-    group.bench_function("paper/gpt2 step, replayed", |bencher| bencher.iter(&mut run));
-    group.bench_function("paper/gpt2 step, planned anew", |bencher| {
-        bencher.iter_batched_ref(Step::new, |step| must(step.run()), BatchSize::PerIteration);
-    });
+    let paper = || Device::new(Planned::new(Paper::gpu(8)));
+    step(&mut group, "paper", &paper);
+    #[cfg(feature = "gpu")]
+    {
+        // One device: kernels are compiled once, plans made anew by each runtime over it.
+        let noop = must(wgrad_kernels::Gpu::noop());
+        step(&mut group, "noop", &|| Device::new(Planned::new(noop.clone())));
+    }
     for target in targets {
         let one = target.random(&[3], 0.0, 1.0, 1);
         let mut sum = target.random(&[3], 0.0, 1.0, 2);

@@ -76,6 +76,7 @@ fn since(before: Stats, after: Stats) -> Stats {
         kernels: after.kernels - before.kernels,
         barriers: after.barriers - before.barriers,
         pipelines: after.pipelines - before.pipelines,
+        bind_groups: after.bind_groups - before.bind_groups,
         submits: after.submits - before.submits,
         uploads: after.uploads - before.uploads,
         parameter_blocks: after.parameter_blocks - before.parameter_blocks,
@@ -89,7 +90,7 @@ fn since(before: Stats, after: Stats) -> Stats {
 fn a_training_step_repeats_what_is_there() -> wgrad::Result<()> {
     for device in &devices() {
         let mut training = Training::new(device);
-        for number in 0..12 {
+        for number in 0..26 {
             match number {
                 5 => training.optimizer.set_lr(3e-3),
                 7 => device.manual_seed(11),
@@ -100,6 +101,9 @@ fn a_training_step_repeats_what_is_there() -> wgrad::Result<()> {
                 let repeated = (cost.plans, cost.pipelines, cost.allocations, cost.uploads, cost.reads);
                 assert_eq!(repeated, (0, 0, 0, 2, 0), "step {number} on {device}: {cost:?}");
                 assert!(cost.evaluations == 1 && cost.kernels > 0 && cost.parameter_blocks <= 1, "{cost:?}");
+            }
+            if number > 20 {
+                assert_eq!(cost.bind_groups, 0, "by now step {number} binds what earlier steps bound on {device}");
             }
         }
     }

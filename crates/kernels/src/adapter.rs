@@ -193,6 +193,24 @@ async fn awake() -> Vec<wgpu::Adapter> {
 }
 
 async fn wake(backends: Backends) -> Vec<wgpu::Adapter> {
+    wake_with(backends, wgpu::BackendOptions::default()).await
+}
+
+/// The adapter that takes all work and does none, with what most cards offer.
+pub(crate) async fn noop() -> Option<(Adapter, wgpu::Adapter)> {
+    let limits =
+        wgpu::Limits { max_buffer_size: 1 << 31, max_storage_buffer_binding_size: 1 << 31, ..wgpu::Limits::default() };
+    let options = wgpu::NoopBackendOptions {
+        enable: true,
+        device_type: Some(DeviceType::DiscreteGpu),
+        limits: Some(limits),
+        ..Default::default()
+    };
+    let options = wgpu::BackendOptions { noop: options, ..Default::default() };
+    wake_with(Backends::NOOP, options).await.into_iter().next().map(|raw| (show(0, &raw), raw))
+}
+
+async fn wake_with(backends: Backends, backend_options: wgpu::BackendOptions) -> Vec<wgpu::Adapter> {
     if (backends & wgpu::Instance::enabled_backend_features()).is_empty() {
         return Vec::new();
     }
@@ -201,6 +219,7 @@ async fn wake(backends: Backends) -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
         flags,
+        backend_options,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
     let mut found = instance.enumerate_adapters(backends).await;

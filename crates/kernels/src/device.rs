@@ -1,6 +1,6 @@
 //! An opened GPU.
 
-use crate::adapter::{self, Choice};
+use crate::adapter::{self, Adapter, Choice};
 use crate::journal::{Journal, OpenRun, Verdict, device_error, lock};
 use crate::lowered::LoweredPlan;
 use crate::memory::{GpuBuffer, Memory, Use};
@@ -77,6 +77,23 @@ impl Gpu {
     /// `NoAdapter`, with a list of what there is, where none answers to `choice`; `Device` where it does not open.
     pub async fn open_async(choice: &Choice, tuning: Tuning) -> Result<Gpu> {
         let (adapter, raw) = adapter::choose(choice).await?;
+        Gpu::of(adapter, raw, tuning).await
+    }
+
+    /// wgpu's noop backend, which takes all work and does none, and whose results are zeros: to measure the host's share.
+    ///
+    /// # Errors
+    /// `NoAdapter` where this build has no such backend.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn noop() -> Result<Gpu> {
+        pollster::block_on(async {
+            let missing = || device_error(ErrorKind::NoAdapter, "open", "this build of wgpu has no noop backend");
+            let (adapter, raw) = adapter::noop().await.ok_or_else(missing)?;
+            Gpu::of(adapter, raw, Tuning::Auto).await
+        })
+    }
+
+    async fn of(adapter: Adapter, raw: wgpu::Adapter, tuning: Tuning) -> Result<Gpu> {
         let limits = raw.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
@@ -214,12 +231,20 @@ impl Engine {
         look_after(self);
         let _order = lock(&self.order);
         let verdict = Arc::new(Verdict::default());
-        let lowered = LoweredPlan::new(self, plan, given)?;
-        let mut run = Run::new(self, (plan, &lowered), given, inputs, verdict.clone())?;
+        // What only this run reaches can be written over.
+        let mut held = vec![false; plan.values.len()];
+        for (&value, input) in plan.inputs.iter().zip(&inputs) {
+            if let Some(held) = held.get_mut(value) {
+                *held = Arc::strong_count(input) > 1;
+            }
+        }
+        let mut lowered = LoweredPlan::new(self, plan, given, |value| held.get(value) == Some(&false))?;
+        let mut run = Run::new(self, (plan, &mut lowered), given, inputs, verdict.clone())?;
         for (number, (step, lowered)) in plan.steps.iter().zip(&lowered.steps).enumerate() {
             run.step(number, step, lowered).map_err(|problem| (given.origin)(step).error(problem))?;
         }
-        let Submitted { outputs, status, checks, times } = run.submit()?;
+        let Submitted { outputs, status, checks, times, turns } = run.submit()?;
+        lowered.turns = turns;
         plan.kept.leave(lowered);
         self.journal.open(OpenRun { verdict: verdict.clone(), inputs: read_from, status, checks });
         // Outside the browser the driver complains while it is called.

@@ -1,6 +1,7 @@
 //! Work as the device takes it: a flat list of dispatches, submitted in chunks.
 
 use crate::device::Engine;
+use crate::groups::Bound;
 use crate::memory::Block;
 use crate::pipelines::Pipeline;
 use crate::stats::count;
@@ -12,7 +13,7 @@ use wgrad_tensor::error::{ErrorKind, Problem};
 /// Dispatches in one command buffer: enough to make its cost small, few enough to keep the device busy meanwhile.
 const CHUNK: usize = 96;
 
-/// One kernel, ready to start.
+/// One kernel, and what it binds, but for its parameters.
 pub(crate) struct Dispatch {
     /// The number of the plan's step that it belongs to.
     pub step: usize,
@@ -22,6 +23,28 @@ pub(crate) struct Dispatch {
     /// Where its parameters lie in the run's parameter buffer, and how many bytes.
     pub params: Option<(u32, NonZeroU64)>,
     pub grid: [u32; 3],
+}
+
+/// One kernel, ready to start.
+pub(crate) struct Ready {
+    /// The number of the plan's step that it belongs to.
+    pub step: usize,
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    /// Where its parameters lie.
+    offset: Option<u32>,
+    grid: [u32; 3],
+}
+
+impl Dispatch {
+    /// The same with its parameters in this block.
+    pub fn bind(self, engine: &Engine, block: Option<&Block>) -> Ready {
+        let Dispatch { step, pipeline, buffers, params, grid } = self;
+        let bound = block.zip(params).map(|(block, (_, size))| (block.raw().clone(), size));
+        let bound = Bound { layout: pipeline.layout.clone(), buffers, params: bound };
+        let group = engine.memory.groups.get(&engine.device, &engine.counters, bound);
+        Ready { step, pipeline, group, offset: params.map(|(offset, _)| offset), grid }
+    }
 }
 
 /// A grid of at least `groups` workgroups, laid over x and y where x alone does not hold them. Kernels count
@@ -36,46 +59,32 @@ pub(crate) fn grid(groups: usize, limit: u32) -> Result<[u32; 3], Problem> {
 }
 
 /// Submits a run's dispatches in order. The status words are cleared first.
-pub(crate) fn submit(engine: &Engine, dispatches: &[Dispatch], params: Option<&Block>, status: Option<&StatusWords>) {
+pub(crate) fn submit(engine: &Engine, dispatches: &[Ready], status: Option<&StatusWords>) {
     for (number, chunk) in dispatches.chunks(CHUNK).enumerate() {
         let mut encoder = engine.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if let (0, Some(status)) = (number, status) {
             status.clear(&mut encoder);
         }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        chunk.iter().for_each(|dispatch| start(engine, &mut pass, dispatch, params));
+        start(&mut pass, chunk);
         drop(pass);
         engine.queue.submit([encoder.finish()]);
         count(&engine.counters.submits);
     }
 }
 
-/// Puts a dispatch into a pass.
-pub(crate) fn start(engine: &Engine, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch, params: Option<&Block>) {
-    let group = bind(engine, dispatch, params);
-    pass.set_pipeline(&dispatch.pipeline.raw);
-    match dispatch.params {
-        Some((offset, _)) => pass.set_bind_group(0, &group, &[offset]),
-        None => pass.set_bind_group(0, &group, &[]),
+/// Puts dispatches into a pass.
+pub(crate) fn start(pass: &mut wgpu::ComputePass<'_>, dispatches: &[Ready]) {
+    let mut set: Option<&Arc<Pipeline>> = None;
+    for dispatch in dispatches {
+        if !set.is_some_and(|set| Arc::ptr_eq(set, &dispatch.pipeline)) {
+            pass.set_pipeline(&dispatch.pipeline.raw);
+            set = Some(&dispatch.pipeline);
+        }
+        pass.set_bind_group(0, &dispatch.group, dispatch.offset.as_slice());
+        let [x, y, z] = dispatch.grid;
+        pass.dispatch_workgroups(x, y, z);
     }
-    let [x, y, z] = dispatch.grid;
-    pass.dispatch_workgroups(x, y, z);
-}
-
-fn bind(engine: &Engine, dispatch: &Dispatch, params: Option<&Block>) -> wgpu::BindGroup {
-    let storage = dispatch.buffers.iter().map(wgpu::Buffer::as_entire_binding);
-    let uniform = params.zip(dispatch.params).map(|(block, (_, size))| {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: block.raw(), offset: 0, size: Some(size) })
-    });
-    let entries: Vec<_> = (0..)
-        .zip(storage.chain(uniform))
-        .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
-        .collect();
-    engine.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &dispatch.pipeline.layout,
-        entries: &entries,
-    })
 }
 
 #[cfg(test)]

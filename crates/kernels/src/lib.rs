@@ -10,6 +10,7 @@
 mod adapter;
 mod device;
 mod dispatch;
+mod groups;
 mod journal;
 mod lower;
 mod lowered;

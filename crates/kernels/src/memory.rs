@@ -1,13 +1,16 @@
 //! Buffers of the device, reused as soon as nothing holds them.
 
+use crate::groups::Groups;
 use crate::journal::{Journal, Verdict, device_error, lock};
 use crate::stats::{Counters, count};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use wgpu::{BufferUsages, ErrorFilter};
 use wgrad_tensor::device::Storage;
 use wgrad_tensor::error::{Error, ErrorKind, Result};
+use wgrad_tensor::ids::IdMap;
 
 /// What a buffer is for. Buffers never change between these: parameters are written ahead of all work that is not yet
 /// submitted, so they must not lie where such work still reads or writes.
@@ -31,28 +34,54 @@ impl Use {
     }
 }
 
+/// The numbers of the buffers that something had in its last two turns, the earlier first: what is replaced from one turn
+/// to the next, as parameters are, has two by turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Turns([u64; 2]);
+
 /// All buffers of a device.
 pub(crate) struct Memory {
     device: wgpu::Device,
     journal: Arc<Journal>,
     counters: Arc<Counters>,
     limit: u64,
-    free: Mutex<HashMap<(Use, u64), Vec<wgpu::Buffer>>>,
+    /// By purpose and size, each by its number.
+    free: Mutex<IdMap<(Use, u64), BTreeMap<u64, wgpu::Buffer>>>,
+    next: AtomicU64,
+    /// What binds the buffers.
+    pub groups: Groups,
 }
 
 impl Memory {
     pub fn new(device: wgpu::Device, journal: Arc<Journal>, counters: Arc<Counters>, limit: u64) -> Arc<Self> {
-        Arc::new(Memory { device, journal, counters, limit, free: Mutex::default() })
+        Arc::new(Memory {
+            device,
+            journal,
+            counters,
+            limit,
+            free: Mutex::default(),
+            next: AtomicU64::new(1),
+            groups: Groups::default(),
+        })
     }
 
     /// A buffer of at least `bytes` bytes. What it holds is left from before.
     pub fn allocate(self: &Arc<Self>, purpose: Use, bytes: usize) -> Result<Block> {
+        self.allocate_again(purpose, bytes, &mut Turns::default())
+    }
+
+    /// The same, and one of those that were had in these turns where that is free: so that a plan which runs again and
+    /// again binds the same.
+    pub fn allocate_again(self: &Arc<Self>, purpose: Use, bytes: usize, turns: &mut Turns) -> Result<Block> {
         let size = self.size_class(bytes as u64)?;
-        let reused = lock(&self.free).get_mut(&(purpose, size)).and_then(Vec::pop);
-        let raw = match reused {
-            Some(raw) => {
+        let reused = lock(&self.free).get_mut(&(purpose, size)).and_then(|free| {
+            let known = turns.0.iter().find_map(|number| free.remove_entry(number));
+            known.or_else(|| free.pop_first())
+        });
+        let (number, raw) = match reused {
+            Some(found) => {
                 self.counters.free_bytes.fetch_sub(size, Relaxed);
-                raw
+                found
             }
             None => self.create(purpose, size).or_else(|_| {
                 // What waits for reuse in other sizes may be what is missing.
@@ -61,7 +90,8 @@ impl Memory {
             })?,
         };
         self.counters.note_peak();
-        Ok(Block { raw, purpose, memory: self.clone() })
+        turns.0 = [turns.0[1], number];
+        Ok(Block { number, raw, purpose, memory: self.clone() })
     }
 
     /// Refuses more bytes than a buffer of this device may have.
@@ -86,7 +116,7 @@ impl Memory {
         }
     }
 
-    fn create(&self, purpose: Use, size: u64) -> Result<wgpu::Buffer> {
+    fn create(&self, purpose: Use, size: u64) -> Result<(u64, wgpu::Buffer)> {
         if let Some(error) = self.journal.lost() {
             return Err(error);
         }
@@ -109,13 +139,14 @@ impl Memory {
         count(&self.counters.allocations);
         count(&self.counters.buffers);
         self.counters.bytes.fetch_add(size, Relaxed);
-        Ok(raw)
+        Ok((self.next.fetch_add(1, Relaxed), raw))
     }
 
     /// Gives back to the driver what waits for reuse.
     pub fn release_free(&self) {
+        self.groups.clear();
         let free = std::mem::take(&mut *lock(&self.free));
-        for buffer in free.values().flatten() {
+        for buffer in free.values().flat_map(BTreeMap::values) {
             self.counters.buffers.fetch_sub(1, Relaxed);
             self.counters.bytes.fetch_sub(buffer.size(), Relaxed);
             self.counters.free_bytes.fetch_sub(buffer.size(), Relaxed);
@@ -130,6 +161,7 @@ impl Memory {
 
 /// A buffer on loan; dropping it makes it free for work submitted later.
 pub(crate) struct Block {
+    number: u64,
     raw: wgpu::Buffer,
     purpose: Use,
     memory: Arc<Memory>,
@@ -145,7 +177,7 @@ impl Drop for Block {
     fn drop(&mut self) {
         let key = (self.purpose, self.raw.size());
         self.memory.counters.free_bytes.fetch_add(key.1, Relaxed);
-        lock(&self.memory.free).entry(key).or_default().push(self.raw.clone());
+        lock(&self.memory.free).entry(key).or_default().insert(self.number, self.raw.clone());
     }
 }
 

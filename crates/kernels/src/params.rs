@@ -1,13 +1,14 @@
 //! The words of a kernel's uniform block.
 
+use std::hash::Hasher;
 use wgrad_plan::Given;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{ErrorKind, Problem};
+use wgrad_tensor::ids::{IdHasher, IdMap};
 
-/// One word, or what it is made of in each run.
+/// What a word is made of in each run.
 #[derive(Clone, Copy, Debug)]
 enum Word {
-    Fixed(u32),
     /// A half of the number at this place of [`Given::scalars`], as an element of the dtype, or of its bits.
     Number(usize, Option<DType>, usize),
     /// Where among the run's status words those of the step's check with this number are.
@@ -17,7 +18,10 @@ enum Word {
 /// Parameters in the order of the kernel's `Params` struct.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params {
-    words: Vec<Word>,
+    /// The block, but for those words that each run makes.
+    bytes: Vec<u8>,
+    /// These, and where they start.
+    made: Vec<(usize, Word)>,
     too_large: bool,
 }
 
@@ -33,7 +37,7 @@ impl Params {
     pub fn sizes(&mut self, sizes: &[usize]) {
         for &size in sizes {
             self.too_large |= u32::try_from(size).is_err();
-            self.words.push(Word::Fixed(size as u32));
+            self.word(size as u32);
         }
     }
 
@@ -41,44 +45,46 @@ impl Params {
     pub fn strides(&mut self, strides: &[isize]) {
         for &stride in strides {
             self.too_large |= i32::try_from(stride).is_err();
-            self.words.push(Word::Fixed(stride as u32));
+            self.word(stride as u32);
         }
     }
 
     /// A place that a window starts from, which is before its value where that is padded: as with strides.
     pub fn start(&mut self, place: isize) {
         self.too_large |= u32::try_from(place).is_err() && i32::try_from(place).is_err();
-        self.words.push(Word::Fixed(place as u32));
+        self.word(place as u32);
     }
 
     /// Words as they are.
     pub fn words(&mut self, words: &[u32]) {
-        self.words.extend(words.iter().map(|&word| Word::Fixed(word)));
+        words.iter().for_each(|&word| self.word(word));
     }
 
     /// The first words, one or two, of the run's number at this place as an element of `dtype`.
     pub fn number(&mut self, scalar: usize, dtype: DType, words: usize) {
-        self.words.extend((0..words).map(|half| Word::Number(scalar, Some(dtype), half)));
+        (0..words).for_each(|half| self.make(Word::Number(scalar, Some(dtype), half)));
     }
 
     /// A half of the bits of the run's number at this place.
     pub fn bits(&mut self, scalar: usize, half: usize) {
-        self.words.push(Word::Number(scalar, None, half));
+        self.make(Word::Number(scalar, None, half));
     }
 
     /// Where the step's check with this number notes what it finds.
     pub fn slot(&mut self, check: usize) {
-        self.words.push(Word::Slot(check));
+        self.make(Word::Slot(check));
     }
 
     /// All of another list.
     pub fn append(&mut self, other: &Params) {
         self.too_large |= other.too_large;
-        self.words.extend_from_slice(&other.words);
+        let first = self.bytes.len();
+        self.made.extend(other.made.iter().map(|&(at, word)| (first + at, word)));
+        self.bytes.extend_from_slice(&other.bytes);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
+        self.bytes.is_empty()
     }
 
     /// Whether every number fits its word.
@@ -88,15 +94,16 @@ impl Params {
 
     /// The block's size in bytes.
     pub fn bytes(&self) -> usize {
-        (self.words.len() * 4).next_multiple_of(16)
+        self.bytes.len().next_multiple_of(16)
     }
 
     /// Appends the block to a run's parameters. `slot` is where the step's checks begin.
     pub fn write(&self, given: &Given<'_>, slot: usize, into: &mut Vec<u8>) -> Result<(), Problem> {
-        let end = into.len() + self.bytes();
-        for word in &self.words {
-            let word = match *word {
-                Word::Fixed(word) => word,
+        let first = into.len();
+        into.extend_from_slice(&self.bytes);
+        into.resize(first + self.bytes(), 0);
+        for &(at, word) in &self.made {
+            let word = match word {
                 Word::Slot(check) => (slot + 2 * check) as u32,
                 Word::Number(scalar, dtype, half) => {
                     let lacking = || Problem::new(ErrorKind::Value, "lacks a scalar");
@@ -104,10 +111,60 @@ impl Params {
                     halves(number, dtype)[half & 1]
                 }
             };
-            into.extend_from_slice(&word.to_le_bytes());
+            into[first + at..][..4].copy_from_slice(&word.to_le_bytes());
         }
-        into.resize(end, 0);
         Ok(())
+    }
+
+    fn word(&mut self, word: u32) {
+        self.bytes.extend_from_slice(&word.to_le_bytes());
+    }
+
+    /// A word that each run makes.
+    fn make(&mut self, word: Word) {
+        self.made.push((self.bytes.len(), word));
+        self.word(0);
+    }
+}
+
+/// The parameters of a run's kernels. Equal ones lie in one place: layers of one shape are many.
+pub(crate) struct Blocks {
+    bytes: Vec<u8>,
+    alignment: usize,
+    /// Where blocks start, by a hash of what they hold.
+    known: IdMap<u64, usize>,
+}
+
+impl Blocks {
+    /// None, which start at multiples of `alignment`.
+    pub fn new(alignment: usize) -> Self {
+        Blocks { bytes: Vec::new(), alignment, known: IdMap::default() }
+    }
+
+    /// Adds a kernel's block, and gives its start. `slot` is where the step's checks begin.
+    pub fn add(&mut self, params: &Params, given: &Given<'_>, slot: usize) -> Result<u32, Problem> {
+        let end = self.bytes.len();
+        let start = end.next_multiple_of(self.alignment);
+        self.bytes.resize(start, 0);
+        params.write(given, slot, &mut self.bytes)?;
+        let block = &self.bytes[start..];
+        let mut hasher = IdHasher::default();
+        hasher.write(block);
+        match self.known.get(&hasher.finish()) {
+            Some(&known) if self.bytes[known..].starts_with(block) && known + block.len() <= start => {
+                self.bytes.truncate(end);
+                Ok(known as u32)
+            }
+            _ => {
+                self.known.insert(hasher.finish(), start);
+                Ok(start as u32)
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

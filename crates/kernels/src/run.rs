@@ -1,10 +1,11 @@
 //! One run of a plan: buffers for its values, and its kernels on their way to the device.
 
 use crate::device::Engine;
-use crate::dispatch::{Dispatch, submit};
+use crate::dispatch::{Dispatch, Ready, submit};
 use crate::journal::{Check, Verdict, device_error};
 use crate::lowered::{Lowered, LoweredPlan, Place};
-use crate::memory::{GpuBuffer, Use};
+use crate::memory::{GpuBuffer, Turns, Use};
+use crate::params::Blocks;
 use crate::stats::count;
 use crate::status::StatusWords;
 use crate::timing::submit_timed;
@@ -23,9 +24,12 @@ pub(crate) struct Run<'a> {
     values: Vec<Option<Arc<GpuBuffer>>>,
     verdict: Arc<Verdict>,
     dispatches: Vec<Dispatch>,
-    params: Vec<u8>,
+    params: Blocks,
     status: Option<StatusWords>,
     checks: Vec<Check>,
+    /// Buffers taken so far, and for each those of earlier runs.
+    taken: usize,
+    turns: Vec<Turns>,
 }
 
 /// What a run leaves once it is submitted: the outputs, what to look at when they are read, and where somebody wants to
@@ -35,13 +39,14 @@ pub(crate) struct Submitted {
     pub status: Option<StatusWords>,
     pub checks: Vec<Check>,
     pub times: Vec<Duration>,
+    pub turns: Vec<Turns>,
 }
 
 impl<'a> Run<'a> {
     /// Starts with the plan's inputs, and status words for all checks.
     pub fn new(
         engine: &'a Engine,
-        (plan, lowered): (&'a Plan, &LoweredPlan),
+        (plan, lowered): (&'a Plan, &mut LoweredPlan),
         given: &'a Given<'a>,
         inputs: Vec<Arc<GpuBuffer>>,
         verdict: Arc<Verdict>,
@@ -60,21 +65,26 @@ impl<'a> Run<'a> {
             0 => None,
             _ => Some(engine.status.take(&engine.memory, 2 * checks)?),
         };
-        let (dispatches, params, checks) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Run { engine, plan, given, values, verdict, dispatches, params, status, checks })
+        let alignment = engine.limits.min_uniform_buffer_offset_alignment as usize;
+        let (dispatches, params, checks) = (Vec::new(), Blocks::new(alignment), Vec::new());
+        let turns = std::mem::take(&mut lowered.turns);
+        Ok(Run { engine, plan, given, values, verdict, dispatches, params, status, checks, taken: 0, turns })
     }
 
     /// Adds the kernels of the plan's `number`-th step, which write to new buffers.
     pub fn step(&mut self, number: usize, step: &Step, lowered: &Lowered) -> Result<(), Problem> {
-        for &value in &step.results {
+        for (result, &value) in step.results.iter().enumerate() {
             let bytes = self.plan.values.get(value).map_or(0, |meta| meta.bytes());
-            let buffer = self.allocate(self.plan.capacity(value).max(bytes), bytes)?;
+            let buffer = match lowered.taken.get(result).copied().flatten() {
+                Some(operand) => self.take_over(step.operands[operand].value, bytes)?,
+                None => self.allocate(self.plan.capacity(value).max(bytes), bytes)?,
+            };
             if let Some(place) = self.values.get_mut(value) {
                 *place = Some(buffer);
             }
         }
-        let scratch = lowered.scratch.iter().map(|&bytes| self.allocate(bytes, bytes));
-        let scratch = scratch.collect::<Result<Vec<_>, _>>()?;
+        let scratch =
+            lowered.scratch.iter().map(|&bytes| self.allocate(bytes, bytes)).collect::<Result<Vec<_>, _>>()?;
         let slot = self.status.as_ref().map_or(0, StatusWords::first) + 2 * self.checks.len();
         for &(size, dtype) in &lowered.checks {
             let slot = 2 * self.checks.len();
@@ -83,12 +93,10 @@ impl<'a> Run<'a> {
         for kernel in &lowered.kernels {
             let places = kernel.places.iter().map(|&place| self.buffer(place, &scratch));
             let buffers = places.collect::<Result<Vec<_>, _>>()?;
-            let params = NonZeroU64::new(kernel.params.bytes() as u64).map(|size| {
-                let alignment = self.engine.limits.min_uniform_buffer_offset_alignment as usize;
-                self.params.resize(self.params.len().next_multiple_of(alignment), 0);
-                (self.params.len() as u32, size)
-            });
-            kernel.params.write(self.given, slot, &mut self.params)?;
+            let params = match NonZeroU64::new(kernel.params.bytes() as u64) {
+                Some(size) => Some((self.params.add(&kernel.params, self.given, slot)?, size)),
+                None => None,
+            };
             let pipeline = kernel.pipeline.clone();
             self.dispatches.push(Dispatch { step: number, pipeline, buffers, params, grid: kernel.grid });
         }
@@ -102,7 +110,7 @@ impl<'a> Run<'a> {
 
     /// Writes the parameters and hands everything to the device.
     pub fn submit(self) -> Result<Submitted> {
-        let params = match self.params.as_slice() {
+        let params = match self.params.bytes() {
             [] => None,
             bytes => {
                 let block = self.engine.memory.allocate(Use::Params, bytes.len())?;
@@ -112,26 +120,41 @@ impl<'a> Run<'a> {
             }
         };
         let (params, status) = (params.as_ref(), self.status.as_ref());
+        let dispatches: Vec<Ready> =
+            self.dispatches.into_iter().map(|dispatch| dispatch.bind(self.engine, params)).collect();
         let times = match self.given.watch {
             None => {
-                submit(self.engine, &self.dispatches, params, status);
+                submit(self.engine, &dispatches, status);
                 Vec::new()
             }
-            Some(_) => submit_timed(self.engine, &self.dispatches, params, status, self.plan.steps.len())?,
+            Some(_) => submit_timed(self.engine, &dispatches, status, self.plan.steps.len())?,
         };
-        self.engine.counters.kernels.fetch_add(self.dispatches.len() as u64, Relaxed);
+        self.engine.counters.kernels.fetch_add(dispatches.len() as u64, Relaxed);
         let missing = || device_error(ErrorKind::Value, "run", "the plan does not compute one of its outputs");
         let output = |&value: &ValueId| self.values.get(value).cloned().flatten().ok_or_else(missing);
         let outputs = self.plan.outputs.iter().map(output).collect::<Result<Vec<_>>>()?;
-        Ok(Submitted { outputs, status: self.status, checks: self.checks, times })
+        Ok(Submitted { outputs, status: self.status, checks: self.checks, times, turns: self.turns })
     }
 
     /// A buffer for so many bytes, in memory of this capacity.
-    fn allocate(&self, capacity: usize, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
-        match self.engine.memory.allocate(Use::Data, capacity) {
+    fn allocate(&mut self, capacity: usize, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
+        if self.turns.len() == self.taken {
+            self.turns.push(Turns::default());
+        }
+        self.taken += 1;
+        match self.engine.memory.allocate_again(Use::Data, capacity, &mut self.turns[self.taken - 1]) {
             Ok(block) => Ok(Arc::new(GpuBuffer { block, bytes, verdict: self.verdict.clone() })),
             Err(error) => Err(Problem::new(error.kind(), error.message().to_owned())),
         }
+    }
+
+    /// The buffer of a value that nothing else needs any more.
+    fn take_over(&mut self, value: ValueId, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
+        let held = self.values.get_mut(value).and_then(Option::take).and_then(Arc::into_inner);
+        let needed =
+            || Problem::new(ErrorKind::Value, format!("v{value} of the plan is written over while it is needed"));
+        let GpuBuffer { block, .. } = held.ok_or_else(needed)?;
+        Ok(Arc::new(GpuBuffer { block, bytes, verdict: self.verdict.clone() }))
     }
 
     fn buffer(&self, place: Place, scratch: &[Arc<GpuBuffer>]) -> Result<wgpu::Buffer, Problem> {

@@ -8,6 +8,7 @@ use wgrad_tensor::device::Stats;
 pub(crate) struct Counters {
     pub kernels: AtomicU64,
     pub pipelines: AtomicU64,
+    pub bind_groups: AtomicU64,
     pub submits: AtomicU64,
     pub uploads: AtomicU64,
     pub parameter_blocks: AtomicU64,
@@ -24,6 +25,7 @@ impl Counters {
         Stats {
             kernels: self.kernels.load(Relaxed),
             pipelines: self.pipelines.load(Relaxed),
+            bind_groups: self.bind_groups.load(Relaxed),
             submits: self.submits.load(Relaxed),
             uploads: self.uploads.load(Relaxed),
             parameter_blocks: self.parameter_blocks.load(Relaxed),

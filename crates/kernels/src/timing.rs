@@ -1,9 +1,9 @@
 //! How long each step of a run takes, for profiles. A run that is timed is waited for.
 
 use crate::device::Engine;
-use crate::dispatch::{Dispatch, start};
+use crate::dispatch::{Ready, start};
 use crate::journal::device_error;
-use crate::memory::{Block, Use};
+use crate::memory::Use;
 use crate::readback::Signal;
 use crate::stats::count;
 use crate::status::StatusWords;
@@ -20,8 +20,7 @@ const PAIR: usize = 2 * wgpu::QUERY_SIZE as usize;
 /// one, else by the host's, each step alone.
 pub(crate) fn submit_timed(
     engine: &Engine,
-    dispatches: &[Dispatch],
-    params: Option<&Block>,
+    dispatches: &[Ready],
     status: Option<&StatusWords>,
     steps: usize,
 ) -> Result<Vec<Duration>> {
@@ -34,12 +33,12 @@ pub(crate) fn submit_timed(
         status.clear(&mut encoder);
         submit(engine, encoder);
     }
-    let passes: Vec<&[Dispatch]> = dispatches.chunk_by(|a, b| a.step == b.step).collect();
+    let passes: Vec<&[Ready]> = dispatches.chunk_by(|a, b| a.step == b.step).collect();
     // A CPU that plays the GPU has no clock of its own.
     let has_clock = engine.device.features().contains(Features::TIMESTAMP_QUERY) && !engine.software;
     let taken = match has_clock {
-        true => by_device_clock(engine, &passes, params)?,
-        false => by_host_clock(engine, &passes, params)?,
+        true => by_device_clock(engine, &passes)?,
+        false => by_host_clock(engine, &passes)?,
     };
     let mut times = vec![Duration::ZERO; steps];
     for (pass, taken) in passes.iter().zip(taken) {
@@ -51,7 +50,7 @@ pub(crate) fn submit_timed(
 }
 
 /// A pass for each step, which notes the device's time where it starts and where it ends.
-fn by_device_clock(engine: &Engine, passes: &[&[Dispatch]], params: Option<&Block>) -> Result<Vec<Duration>> {
+fn by_device_clock(engine: &Engine, passes: &[&[Ready]]) -> Result<Vec<Duration>> {
     if passes.is_empty() {
         return Ok(Vec::new());
     }
@@ -74,7 +73,7 @@ fn by_device_clock(engine: &Engine, passes: &[&[Dispatch]], params: Option<&Bloc
                     end_of_pass_write_index: Some(query + 1),
                 }),
             });
-            dispatches.iter().for_each(|dispatch| start(engine, &mut pass, dispatch, params));
+            start(&mut pass, dispatches);
         }
         let at = (number * PASSES * PAIR) as u64;
         encoder.resolve_query_set(&queries, 0..2 * chunk.len() as u32, resolved.raw(), at);
@@ -105,15 +104,15 @@ fn by_device_clock(engine: &Engine, passes: &[&[Dispatch]], params: Option<&Bloc
 }
 
 /// Each step alone, from its submission until the device has nothing left to do.
-fn by_host_clock(engine: &Engine, passes: &[&[Dispatch]], params: Option<&Block>) -> Result<Vec<Duration>> {
+fn by_host_clock(engine: &Engine, passes: &[&[Ready]]) -> Result<Vec<Duration>> {
     // Pending uploads go along with the next submission, and earlier work is not this run's.
     engine.queue.submit([]);
     wait(engine)?;
-    let time = |dispatches: &&[Dispatch]| {
+    let time = |dispatches: &&[Ready]| {
         let begin = Instant::now();
         let mut encoder = engine.device.create_command_encoder(&CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-        dispatches.iter().for_each(|dispatch| start(engine, &mut pass, dispatch, params));
+        start(&mut pass, dispatches);
         drop(pass);
         submit(engine, encoder);
         wait(engine)?;

@@ -3,7 +3,7 @@
 use super::cast::per_word;
 use super::code::Code;
 use super::map::{Arrays, Windows};
-use super::map_text::Style;
+use super::map_text::{Array, Style};
 use super::part::{Known, Space, part, with_last};
 use super::{Input, Lowering};
 use crate::lowered::Place;
@@ -37,7 +37,7 @@ impl<'f> Finish<'f> {
     pub fn end(&self, first: usize) -> End<'f> {
         let code = Code::new(self.program, self.inputs);
         let arrays = Arrays::new(self.inputs);
-        let numbers: Vec<usize> = arrays.of.iter().map(|of| of + first).collect();
+        let numbers: Vec<Array> = arrays.of.iter().map(|of| Array::Input(of + first)).collect();
         let windows = Windows::new(&code, self.inputs, &numbers, Some(Style::Words(1)));
         End { code, arrays, windows, first }
     }

@@ -2,7 +2,7 @@
 
 use super::cast::per_word;
 use super::code::Code;
-use super::map_text::{Bound, Load, Reach, Style, Text};
+use super::map_text::{Array, Bound, Load, Reach, Style, Text};
 use super::walk::Walk;
 use super::{Input, Launch, Lowering};
 use crate::lowered::Place;
@@ -24,8 +24,8 @@ pub(super) struct Arrays {
 }
 
 impl Arrays {
-    pub fn new(inputs: &[Input]) -> Self {
-        let mut arrays = Arrays { places: Vec::new(), of: Vec::with_capacity(inputs.len()) };
+    pub fn new<'i>(inputs: impl IntoIterator<Item = &'i Input>) -> Self {
+        let mut arrays = Arrays { places: Vec::new(), of: Vec::new() };
         for input in inputs {
             let known = arrays.places.iter().position(|&place| place == input.place);
             arrays.of.push(known.unwrap_or(arrays.places.len()));
@@ -51,15 +51,31 @@ pub(super) struct Windows {
 
 impl Lowering<'_> {
     pub(super) fn map(&mut self, program: &Program, inputs: &[Input], outputs: &[Place]) -> Result<(), Problem> {
+        self.map_over(program, inputs, outputs, &[])
+    }
+
+    /// An elementwise program whose results take the place of inputs: `taken` says for each result which one.
+    pub(super) fn map_over(
+        &mut self,
+        program: &Program,
+        inputs: &[Input],
+        outputs: &[Place],
+        taken: &[Option<usize>],
+    ) -> Result<(), Problem> {
         let count = program.count();
         if count == 0 || outputs.is_empty() {
             return Ok(());
         }
         let code = Code::new(program, inputs);
         code.dtypes.iter().try_for_each(|&dtype| self.needs(dtype))?;
-        let arrays = Arrays::new(inputs);
+        let output = |number: usize| taken.iter().position(|&taken| taken == Some(number));
+        let arrays =
+            Arrays::new(inputs.iter().enumerate().filter(|(at, _)| output(*at).is_none()).map(|(_, input)| input));
+        let mut others = arrays.of.iter();
+        let lies = |number| output(number).map(Array::Output).or_else(|| others.next().copied().map(Array::Input));
+        let lies: Vec<Array> = (0..inputs.len()).filter_map(lies).collect();
         let stores = code.stores();
-        let windows = Windows::new(&code, inputs, &arrays.of, None);
+        let windows = Windows::new(&code, inputs, &lies, None);
         let items = count.div_ceil(windows.style.elements());
 
         let mut params = code.params();
@@ -83,7 +99,7 @@ impl Lowering<'_> {
 impl Windows {
     /// Chooses how to walk, where no `style` is given: four elements at once where every window allows it, else the
     /// elements of one word. `arrays` are the numbers of the inputs' buffers.
-    pub fn new(code: &Code<'_>, inputs: &[Input], arrays: &[usize], style: Option<Style>) -> Self {
+    pub fn new(code: &Code<'_>, inputs: &[Input], arrays: &[Array], style: Option<Style>) -> Self {
         let program = code.program;
         let whole = Layout::contiguous(&program.shape);
         let made: Vec<(usize, &Layout)> = (0..)
@@ -182,7 +198,11 @@ impl Windows {
         key = key.number(self.style.elements()).number(usize::from(self.style == Style::Vectors));
         key = key.number(self.walk.sizes.len()).number(self.loads.len()).number(self.bounds.len());
         for load in &self.loads {
-            key = key.number(load.array).number(load.dtype as usize).number(usize::from(load.wide));
+            key = match load.array {
+                Array::Input(number) => key.number(number),
+                Array::Output(number) => key.number(usize::MAX - number),
+            };
+            key = key.number(load.dtype as usize).number(usize::from(load.wide));
             key = key.number(load.reach as usize);
         }
         for bound in &self.bounds {

@@ -4,7 +4,7 @@ use super::cast::{load, per_word, register, stored, word};
 use super::code::{Code, clamped};
 use super::map::Windows;
 use crate::pipelines::file;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::ops::Range;
 use wgrad_plan::Instruction;
 use wgrad_tensor::dtype::DType;
@@ -41,10 +41,27 @@ pub(crate) enum Reach {
     Strided,
 }
 
+/// The array that an operand lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Array {
+    Input(usize),
+    /// A result's, which takes the operand's place.
+    Output(usize),
+}
+
+impl fmt::Display for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Array::Input(number) => write!(f, "input{number}"),
+            Array::Output(number) => write!(f, "output{number}"),
+        }
+    }
+}
+
 /// One operand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    pub array: usize,
+    pub array: Array,
     pub dtype: DType,
     pub wide: bool,
     pub reach: Reach,
@@ -106,8 +123,12 @@ impl Text<'_> {
         let mut text = String::new();
         for array in self.arrays.clone() {
             // Operands on one buffer have one dtype.
-            let dtype =
-                self.windows.loads.iter().find(|load| load.array == array).map_or(DType::U32, |load| load.dtype);
+            let dtype = self
+                .windows
+                .loads
+                .iter()
+                .find(|load| load.array == Array::Input(array))
+                .map_or(DType::U32, |load| load.dtype);
             let element = self.vector(dtype);
             let _ = writeln!(text, "@group(0) @binding({array}) var<storage, read> input{array}: array<{element}>;");
         }
@@ -205,8 +226,7 @@ impl Text<'_> {
     fn arguments(&self, index: &str) -> String {
         let mut text = String::new();
         for (number, Load { array, dtype, wide, .. }) in self.windows.loads.iter().enumerate() {
-            let _ =
-                write!(text, ", {}", load(&format!("input{array}"), &self.element_at(number, index), *dtype, *wide));
+            let _ = write!(text, ", {}", load(&array.to_string(), &self.element_at(number, index), *dtype, *wide));
             self.inside(number).for_each(|inside| text += &format!(", {inside}"));
         }
         for (_, window) in self.positions() {
@@ -220,9 +240,9 @@ impl Text<'_> {
         for (number, load) in self.windows.loads.iter().enumerate() {
             let (array, at) = (load.array, self.element_at(number, "item"));
             let _ = match load.reach {
-                Reach::Linear | Reach::Strided => writeln!(text, "    let v{number} = input{array}[{at}];"),
+                Reach::Linear | Reach::Strided => writeln!(text, "    let v{number} = {array}[{at}];"),
                 Reach::Repeated | Reach::Single => {
-                    writeln!(text, "    let v{number} = input{array}[{at} / 4u][{at} % 4u];")
+                    writeln!(text, "    let v{number} = {array}[{at} / 4u][{at} % 4u];")
                 }
             };
         }

@@ -92,8 +92,8 @@ impl<'a> Lowering<'a> {
         Lowering { engine, plan, given, lowered: Lowered::default() }
     }
 
-    /// Lowers one step.
-    pub fn step(mut self, step: &Step) -> Result<Lowered, Problem> {
+    /// Lowers one step, whose results take the place of operands: `taken` says for each result which one.
+    pub fn step(mut self, step: &Step, taken: &[Option<usize>]) -> Result<Lowered, Problem> {
         let inputs: Vec<Input> = step.operands.iter().map(|operand| self.input(operand)).collect();
         let outputs: Vec<Place> = step.results.iter().map(|&value| Place::Value(value)).collect();
         // Of what is too large, that is said first.
@@ -111,7 +111,7 @@ impl<'a> Lowering<'a> {
         }
         match &step.work {
             Work::Program(program) if combines(program) => self.rows(program, &inputs, &outputs)?,
-            Work::Program(program) => self.map(program, &inputs, &outputs)?,
+            Work::Program(program) => self.map_over(program, &inputs, &outputs, taken)?,
             Work::Op { op, scalars, then } => match then {
                 None => self.op(step, op.compute(), scalars, &inputs, &outputs)?,
                 Some(then) => {
@@ -284,7 +284,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// Whether a program has rows; a reduction over no axes has rows of one place.
-fn combines(program: &Program) -> bool {
+pub(crate) fn combines(program: &Program) -> bool {
     let combines = |instruction: &Instruction| matches!(instruction, Instruction::Reduce(..) | Instruction::Pick(_));
     program.row_axes > 0 || program.code.iter().any(combines)
 }

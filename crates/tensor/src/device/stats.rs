@@ -16,6 +16,8 @@ pub struct Stats {
     pub barriers: u64,
     /// Pipelines compiled.
     pub pipelines: u64,
+    /// Bind groups made: what a GPU's kernel reads and writes. Those that were bound before are found again.
+    pub bind_groups: u64,
     /// Command buffers handed to a GPU.
     pub submits: u64,
     /// Tensors copied from the host to the device.
@@ -51,6 +53,7 @@ impl Stats {
             kernels: self.kernels + other.kernels,
             barriers: self.barriers + other.barriers,
             pipelines: self.pipelines + other.pipelines,
+            bind_groups: self.bind_groups + other.bind_groups,
             submits: self.submits + other.submits,
             uploads: self.uploads + other.uploads,
             parameter_blocks: self.parameter_blocks + other.parameter_blocks,
