@@ -64,10 +64,10 @@ pub fn count() -> usize {
     helpers.or_else(|| rayon::current_thread_index().map(|_| rayon::current_num_threads())).unwrap_or(1)
 }
 
-/// How many of so many elements make a task, where that decides no result: many, since each task starts anew, but few
-/// enough that no thread is left with much more than others.
-pub fn task(elements: usize) -> usize {
-    (elements / (12 * count())).clamp(TASK, 8 * TASK)
+/// How many of the elements that are left make the next task, where that decides no result: many at first, since each task
+/// starts anew, and few at the end, so that all threads are done at the same time ("guided" in OpenMP).
+pub fn task(left: usize) -> usize {
+    (left / (3 * count())).max(TASK)
 }
 
 /// Calls `f` with each item.

@@ -56,9 +56,10 @@ impl<'a> Map<'a> {
     ) -> Result<(), Problem> {
         let (mut tasks, mut first) = (Vec::new(), range.start);
         let sizes = self.sizes();
-        let task = threads::task(range.len());
+        let mut task = threads::task(range.len());
         for block in self.blocks.within(range.clone()) {
             if block.end - first >= task || block.end == range.end {
+                task = threads::task(range.end - block.end);
                 tasks.push((first..block.end, take_front(&mut outs, &sizes, block.end - first).collect()));
                 first = block.end;
             }

@@ -77,18 +77,15 @@ impl Rows<'_> {
             if self.full.contains(&i) { &mut full } else { &mut per_row }.push(&mut **result);
         }
         let whole = self.tiling.is_whole();
-        let some = if whole {
-            (threads::task(rows.saturating_mul(length)) / length.max(1)).next_multiple_of(group).max(group)
-        } else {
-            group
-        };
-        let parts = (0..rows).step_by(some).map(|first| {
-            let rows = first..(first + some).min(rows);
+        let (mut parts, mut first) = (Vec::new(), 0);
+        while first < rows {
+            let task = if whole { threads::task((rows - first).saturating_mul(length)) / length.max(1) } else { group };
+            let rows = first..(first + task.next_multiple_of(group).max(group)).min(rows);
+            first = rows.end;
             let full = take_front(&mut full, &self.sizes(&self.full), rows.len() * length).collect();
             let per_row = take_front(&mut per_row, &self.sizes(&self.rows), rows.len()).collect();
-            Part { rows, full, per_row }
-        });
-        let parts: Vec<Part<'_>> = parts.collect();
+            parts.push(Part { rows, full, per_row });
+        }
         if whole {
             let sizes = self.sizes(&self.full);
             let order: Vec<usize> =
