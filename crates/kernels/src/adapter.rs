@@ -197,6 +197,7 @@ async fn wake(backends: Backends) -> Vec<wgpu::Adapter> {
 }
 
 /// The adapter that takes all work and does none, with what most cards offer.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) async fn noop() -> Option<(Adapter, wgpu::Adapter)> {
     let limits =
         wgpu::Limits { max_buffer_size: 1 << 31, max_storage_buffer_binding_size: 1 << 31, ..wgpu::Limits::default() };

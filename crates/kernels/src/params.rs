@@ -151,7 +151,7 @@ impl Blocks {
         let mut hasher = IdHasher::default();
         hasher.write(block);
         match self.known.get(&hasher.finish()) {
-            Some(&known) if self.bytes[known..].starts_with(block) && known + block.len() <= start => {
+            Some(&known) if self.bytes[known..].starts_with(block) && known + block.len() <= end => {
                 self.bytes.truncate(end);
                 Ok(known as u32)
             }
@@ -175,4 +175,31 @@ fn halves(number: Scalar, dtype: Option<DType>) -> [u32; 2] {
         Some(dtype) => number.to_bytes(dtype).iter().rev().fold(0, |bits, &byte| bits << 8 | u64::from(byte)),
     };
     [bits as u32, (bits >> 32) as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_blocks_lie_in_one_place_and_others_apart() {
+        let origin = |_: &wgrad_plan::Step| panic!("nothing goes wrong");
+        let scalars = [0.5, 0.5, 2.0].map(Scalar::from);
+        let given = Given { scalars: &scalars, origin: &origin, watch: None };
+        let numbered = |scalar| {
+            let mut params = Params::of(&[7, 8, 9]);
+            params.number(scalar, DType::F32, 1);
+            params
+        };
+        let mut blocks = Blocks::new(64);
+        let mut add = |params: Params| blocks.add(&params, &given, 0).unwrap();
+        assert_eq!([add(numbered(0)), add(numbered(1)), add(numbered(2))], [0, 0, 64], "equal numbers, then another");
+        assert_eq!([add(Params::of(&[0])), add(Params::of(&[0; 5])), add(Params::of(&[0]))], [128, 192, 192]);
+        let half = 0.5f32.to_bits();
+        let words: Vec<u32> =
+            blocks.bytes().as_chunks().0.iter().map(|&word: &[u8; 4]| u32::from_le_bytes(word)).collect();
+        assert_eq!(words[..4], [7, 8, 9, half]);
+        assert_eq!(words[16..20], [7, 8, 9, 2f32.to_bits()]);
+        assert_eq!(words.len(), 48 + 8);
+    }
 }

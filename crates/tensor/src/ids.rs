@@ -1,4 +1,4 @@
-//! Maps and sets of numbers that are handed out one after the other: nobody chooses them, so a cheap hash will do.
+//! Maps and sets by numbers that the library hands out itself: nobody chooses them, so a cheap hash will do.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
