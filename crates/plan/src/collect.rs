@@ -109,29 +109,38 @@ fn mark(nodes: &[Arc<Node>]) -> Range<u64> {
 /// a root. And how many arguments all that were looked at have.
 fn joined(nodes: &[Arc<Node>], marks: &Range<u64>, roots: &[&Edge]) -> (Vec<bool>, usize) {
     let mut edges = 0;
-    let mut needed: Vec<bool> = nodes.iter().map(|node| node.handles() > 0).collect();
-    let roots: Vec<usize> = roots.iter().filter_map(|root| place(root.node(), marks)).collect();
-    roots.iter().for_each(|&root| needed[root] = true);
-    // Another node of the same component, itself at the component's root.
-    let mut towards: Vec<usize> = (0..nodes.len()).collect();
+    let mut joined = vec![false; nodes.len()];
+    roots.iter().filter_map(|root| place(root.node(), marks)).for_each(|root| joined[root] = true);
     for (at, node) in nodes.iter().enumerate().rev() {
-        if !needed[at] {
+        if !joined[at] {
             continue;
         }
         node.with_inputs(|inputs| {
             edges += inputs.len();
+            inputs.iter().filter_map(|input| place(input.node(), marks)).for_each(|to| joined[to] = true);
+        });
+    }
+    // What is held beside that, and what is behind it; and another node of the same component, itself at the component's
+    // root. All that is behind a root counts as one node.
+    let mut needed: Vec<bool> = nodes.iter().zip(&joined).map(|(node, joined)| !joined && node.handles() > 0).collect();
+    let one = nodes.len();
+    let mut towards: Vec<usize> = (0..=one).collect();
+    for at in (0..nodes.len()).rev() {
+        if !needed[at] {
+            continue;
+        }
+        nodes[at].with_inputs(|inputs| {
+            edges += inputs.len();
             for to in inputs.iter().filter_map(|input| place(input.node(), marks)) {
-                needed[to] = true;
-                let (a, b) = (component(&mut towards, at), component(&mut towards, to));
+                needed[to] = !joined[to];
+                let (a, b) = (component(&mut towards, at), component(&mut towards, if joined[to] { one } else { to }));
                 towards[a] = b;
             }
         });
     }
-    let mut joined = vec![false; nodes.len()];
-    for root in roots {
-        joined[component(&mut towards, root)] = true;
+    for at in (0..nodes.len()).filter(|&at| needed[at]) {
+        joined[at] = component(&mut towards, at) == component(&mut towards, one);
     }
-    let joined = (0..nodes.len()).map(|at| needed[at] && joined[component(&mut towards, at)]).collect();
     (joined, edges)
 }
 

@@ -121,7 +121,8 @@ impl Tensor {
     pub(crate) fn record(op: OpRef, inputs: &[&Tensor], scalars: Scalars, device: &Device) -> Recorded {
         let origin = scope::origin(Location::caller());
         let tracked = scope::is_recording() && inputs.iter().any(|input| input.0.node.tracked);
-        let edges: Edges = inputs.iter().map(|input| input.0.clone()).collect();
+        let mut edges = Edges::new();
+        inputs.iter().for_each(|input| edges.push(input.0.clone()));
         let metas = infer(&op, inputs, device, &origin);
         let mut node = Node::new(op, scalars, edges, device, origin);
         Recorded(match metas {

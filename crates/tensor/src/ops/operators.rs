@@ -48,7 +48,9 @@ impl Tensor {
 
     #[track_caller]
     fn row(&self, op: RowOp, others: &[&Tensor], scalars: Scalars) -> Tensor {
-        let inputs: SmallVec<[&Tensor; 3]> = std::iter::once(self).chain(others.iter().copied()).collect();
+        let mut inputs = SmallVec::<[&Tensor; 3]>::new();
+        inputs.push(self);
+        inputs.extend_from_slice(others);
         Tensor::record(OpRef::Row(op), &inputs, scalars, self.device()).one()
     }
 }
