@@ -238,13 +238,13 @@ impl Engine {
                 *held = Arc::strong_count(input) > 1;
             }
         }
-        let mut lowered = LoweredPlan::new(self, plan, given, |value| held.get(value) == Some(&false))?;
-        let mut run = Run::new(self, (plan, &mut lowered), given, inputs, verdict.clone())?;
-        for (number, (step, lowered)) in plan.steps.iter().zip(&lowered.steps).enumerate() {
+        let mut lowered = LoweredPlan::new(self, plan, given, held)?;
+        let LoweredPlan { steps, took, .. } = &mut lowered;
+        let mut run = Run::new(self, (plan, steps), given, inputs, verdict.clone(), took)?;
+        for (number, (step, lowered)) in plan.steps.iter().zip(&*steps).enumerate() {
             run.step(number, step, lowered).map_err(|problem| (given.origin)(step).error(problem))?;
         }
-        let Submitted { outputs, status, checks, times, turns } = run.submit()?;
-        lowered.turns = turns;
+        let Submitted { outputs, status, checks, times } = run.submit()?;
         plan.kept.leave(lowered);
         self.journal.open(OpenRun { verdict: verdict.clone(), inputs: read_from, status, checks });
         // Outside the browser the driver complains while it is called.

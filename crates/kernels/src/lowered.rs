@@ -2,7 +2,6 @@
 
 use crate::device::Engine;
 use crate::lower::{Lowering, combines};
-use crate::memory::Turns;
 use crate::params::Params;
 use crate::pipelines::Pipeline;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,31 +50,31 @@ pub(crate) struct Lowered {
 pub(crate) struct LoweredPlan {
     engine: Weak<Engine>,
     pub steps: Vec<Lowered>,
-    /// For each buffer that a run takes, in order, those that it took before.
-    pub turns: Vec<Turns>,
+    /// Which values others held in the last run: those are not written over.
+    held: Vec<bool>,
+    /// The numbers of the buffers that the last run took, in order.
+    pub took: Vec<u64>,
 }
 
 impl LoweredPlan {
-    /// The plan's kernels: those that its last run left, where they still fit. Only what is `free` is written over.
-    pub fn new(
-        engine: &Arc<Engine>,
-        plan: &Plan,
-        given: &Given<'_>,
-        free: impl Fn(ValueId) -> bool + Sync,
-    ) -> Result<LoweredPlan> {
+    /// The plan's kernels: those that its last run left, where they still fit. What others hold is not written over.
+    pub fn new(engine: &Arc<Engine>, plan: &Plan, given: &Given<'_>, held: Vec<bool>) -> Result<LoweredPlan> {
         let left = plan.kept.take::<LoweredPlan>();
         let left = left.filter(|left| std::ptr::eq(left.engine.as_ptr(), Arc::as_ptr(engine)));
-        let (left, turns) = left.map(|left| (left.steps, left.turns)).unwrap_or_default();
+        let (left, held_before, took) = left.map(|left| (left.steps, left.held, left.took)).unwrap_or_default();
         let mut left = left.into_iter();
-        let fitting = plan.steps.iter().map(|step| left.next().filter(|lowered| lowered.fits(step, given, &free)));
+        let fits = |lowered: &Lowered, step| {
+            lowered.fits(step, given) && (held == held_before || lowered.taken.iter().copied().eq(taken(step, &held)))
+        };
+        let fitting = plan.steps.iter().map(|step| left.next().filter(|lowered| fits(lowered, step)));
         let mut steps: Vec<Option<Lowered>> = fitting.collect();
         let missing: Vec<usize> = (0..steps.len()).filter(|&step| steps[step].is_none()).collect();
-        let made = each(missing.len(), |number| Lowered::new(engine, plan, given, &plan.steps[missing[number]], &free));
+        let made = each(missing.len(), |number| Lowered::new(engine, plan, given, &plan.steps[missing[number]], &held));
         for (number, lowered) in missing.into_iter().zip(made) {
             let origin = || (given.origin)(&plan.steps[number]);
             steps[number] = Some(lowered.map_err(|problem| origin().error(problem))?);
         }
-        Ok(LoweredPlan { engine: Arc::downgrade(engine), steps: steps.into_iter().flatten().collect(), turns })
+        Ok(LoweredPlan { engine: Arc::downgrade(engine), steps: steps.into_iter().flatten().collect(), held, took })
     }
 }
 
@@ -99,32 +98,24 @@ fn each<T: Send + Sync>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T
 }
 
 impl Lowered {
-    fn new(
-        engine: &Engine,
-        plan: &Plan,
-        given: &Given<'_>,
-        step: &Step,
-        free: &impl Fn(ValueId) -> bool,
-    ) -> Result<Lowered, Problem> {
-        let taken: Vec<Option<usize>> = taken(step, free).collect();
+    fn new(engine: &Engine, plan: &Plan, given: &Given<'_>, step: &Step, held: &[bool]) -> Result<Lowered, Problem> {
+        let taken: Vec<Option<usize>> = taken(step, held).collect();
         let lowered = Lowering::new(engine, plan, given).step(step, &taken)?;
         Ok(Lowered { taken, starts: starts(step, given).collect(), ..lowered })
     }
 
     /// Whether a run with these numbers may use it. An op from outside is asked for its kernel each time.
-    fn fits(&self, step: &Step, given: &Given<'_>, free: &impl Fn(ValueId) -> bool) -> bool {
+    fn fits(&self, step: &Step, given: &Given<'_>) -> bool {
         let is_foreign = matches!(&step.work, Work::Op { op, .. } if matches!(op.compute(), Compute::Custom(_)));
-        !is_foreign
-            && (self.starts.is_empty() || self.starts.iter().copied().eq(starts(step, given)))
-            && self.taken.iter().copied().eq(taken(step, free))
+        !is_foreign && (self.starts.is_empty() || self.starts.iter().copied().eq(starts(step, given)))
     }
 }
 
 /// For each result of a step, the operand whose place it takes: where the plan says so, somebody else may still hold that.
 /// Other kernels than elementwise ones read elements after others have written.
-fn taken(step: &Step, free: &impl Fn(ValueId) -> bool) -> impl Iterator<Item = Option<usize>> {
+fn taken(step: &Step, held: &[bool]) -> impl Iterator<Item = Option<usize>> {
     let is_elementwise = matches!(&step.work, Work::Program(program) if !combines(program));
-    let may = move |&number: &usize| is_elementwise && free(step.operands[number].value);
+    let may = move |&number: &usize| is_elementwise && held.get(step.operands[number].value) == Some(&false);
     step.in_place.iter().map(move |taken| taken.filter(&may))
 }
 

@@ -4,8 +4,7 @@ use crate::groups::Groups;
 use crate::journal::{Journal, Verdict, device_error, lock};
 use crate::stats::{Counters, count};
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use wgpu::{BufferUsages, ErrorFilter};
 use wgrad_tensor::device::Storage;
@@ -33,11 +32,6 @@ impl Use {
         }
     }
 }
-
-/// The numbers of the buffers that something had in its last two turns, the earlier first: what is replaced from one turn
-/// to the next, as parameters are, has two by turns.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Turns([u64; 2]);
 
 /// All buffers of a device.
 pub(crate) struct Memory {
@@ -67,17 +61,16 @@ impl Memory {
 
     /// A buffer of at least `bytes` bytes. What it holds is left from before.
     pub fn allocate(self: &Arc<Self>, purpose: Use, bytes: usize) -> Result<Block> {
-        self.allocate_again(purpose, bytes, &mut Turns::default())
+        self.allocate_again(purpose, bytes, &mut 0)
     }
 
-    /// The same, and one of those that were had in these turns where that is free: so that a plan which runs again and
-    /// again binds the same.
-    pub fn allocate_again(self: &Arc<Self>, purpose: Use, bytes: usize, turns: &mut Turns) -> Result<Block> {
+    /// The same, and the one with the number `last` where that is free, so that a plan which runs again and again binds
+    /// the same. `last` becomes the number of the one that is given; no buffer has the number 0.
+    pub fn allocate_again(self: &Arc<Self>, purpose: Use, bytes: usize, last: &mut u64) -> Result<Block> {
         let size = self.size_class(bytes as u64)?;
-        let reused = lock(&self.free).get_mut(&(purpose, size)).and_then(|free| {
-            let known = turns.0.iter().find_map(|number| free.remove_entry(number));
-            known.or_else(|| free.pop_first())
-        });
+        let reused = lock(&self.free)
+            .get_mut(&(purpose, size))
+            .and_then(|free| free.remove_entry(last).or_else(|| free.pop_first()));
         let (number, raw) = match reused {
             Some(found) => {
                 self.counters.free_bytes.fetch_sub(size, Relaxed);
@@ -90,7 +83,7 @@ impl Memory {
             })?,
         };
         self.counters.note_peak();
-        turns.0 = [turns.0[1], number];
+        *last = number;
         Ok(Block { number, raw, purpose, memory: self.clone() })
     }
 

@@ -3,8 +3,8 @@
 use crate::device::Engine;
 use crate::dispatch::{Dispatch, Ready, submit};
 use crate::journal::{Check, Verdict, device_error};
-use crate::lowered::{Lowered, LoweredPlan, Place};
-use crate::memory::{GpuBuffer, Turns, Use};
+use crate::lowered::{Lowered, Place};
+use crate::memory::{GpuBuffer, Use};
 use crate::params::Blocks;
 use crate::stats::count;
 use crate::status::StatusWords;
@@ -27,9 +27,9 @@ pub(crate) struct Run<'a> {
     params: Blocks,
     status: Option<StatusWords>,
     checks: Vec<Check>,
-    /// Buffers taken so far, and for each those of earlier runs.
+    /// How many buffers were taken so far, and the numbers of those and of the ones that the last run took from there on.
     taken: usize,
-    turns: Vec<Turns>,
+    took: &'a mut Vec<u64>,
 }
 
 /// What a run leaves once it is submitted: the outputs, what to look at when they are read, and where somebody wants to
@@ -39,17 +39,17 @@ pub(crate) struct Submitted {
     pub status: Option<StatusWords>,
     pub checks: Vec<Check>,
     pub times: Vec<Duration>,
-    pub turns: Vec<Turns>,
 }
 
 impl<'a> Run<'a> {
     /// Starts with the plan's inputs, and status words for all checks.
     pub fn new(
         engine: &'a Engine,
-        (plan, lowered): (&'a Plan, &mut LoweredPlan),
+        (plan, steps): (&'a Plan, &[Lowered]),
         given: &'a Given<'a>,
         inputs: Vec<Arc<GpuBuffer>>,
         verdict: Arc<Verdict>,
+        took: &'a mut Vec<u64>,
     ) -> Result<Self> {
         let mut values = vec![None; plan.values.len()];
         for (&value, buffer) in plan.inputs.iter().zip(inputs) {
@@ -60,18 +60,17 @@ impl<'a> Run<'a> {
             }
             *place = Some(buffer);
         }
-        let checks: usize = lowered.steps.iter().map(|step| step.checks.len()).sum();
+        let checks: usize = steps.iter().map(|step| step.checks.len()).sum();
         let status = match checks {
             0 => None,
             _ => Some(engine.status.take(&engine.memory, 2 * checks)?),
         };
         let alignment = engine.limits.min_uniform_buffer_offset_alignment as usize;
         let (dispatches, params, checks) = (Vec::new(), Blocks::new(alignment), Vec::new());
-        let turns = std::mem::take(&mut lowered.turns);
-        Ok(Run { engine, plan, given, values, verdict, dispatches, params, status, checks, taken: 0, turns })
+        Ok(Run { engine, plan, given, values, verdict, dispatches, params, status, checks, taken: 0, took })
     }
 
-    /// Adds the kernels of the plan's `number`-th step, which write to new buffers.
+    /// Adds the kernels of the plan's `number`-th step, which write to new buffers or over what they read.
     pub fn step(&mut self, number: usize, step: &Step, lowered: &Lowered) -> Result<(), Problem> {
         for (result, &value) in step.results.iter().enumerate() {
             let bytes = self.plan.values.get(value).map_or(0, |meta| meta.bytes());
@@ -133,16 +132,16 @@ impl<'a> Run<'a> {
         let missing = || device_error(ErrorKind::Value, "run", "the plan does not compute one of its outputs");
         let output = |&value: &ValueId| self.values.get(value).cloned().flatten().ok_or_else(missing);
         let outputs = self.plan.outputs.iter().map(output).collect::<Result<Vec<_>>>()?;
-        Ok(Submitted { outputs, status: self.status, checks: self.checks, times, turns: self.turns })
+        Ok(Submitted { outputs, status: self.status, checks: self.checks, times })
     }
 
     /// A buffer for so many bytes, in memory of this capacity.
     fn allocate(&mut self, capacity: usize, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
-        if self.turns.len() == self.taken {
-            self.turns.push(Turns::default());
+        if self.took.len() == self.taken {
+            self.took.push(0);
         }
         self.taken += 1;
-        match self.engine.memory.allocate_again(Use::Data, capacity, &mut self.turns[self.taken - 1]) {
+        match self.engine.memory.allocate_again(Use::Data, capacity, &mut self.took[self.taken - 1]) {
             Ok(block) => Ok(Arc::new(GpuBuffer { block, bytes, verdict: self.verdict.clone() })),
             Err(error) => Err(Problem::new(error.kind(), error.message().to_owned())),
         }

@@ -165,9 +165,7 @@ struct Wanted {
 impl Wanted {
     /// Asks for all outputs of a node: they are stored together.
     fn add(&mut self, node: &Arc<Node>) {
-        if let Some(at) = place(node, &self.marks)
-            && !replace(&mut self.seen[at], true)
-        {
+        if place(node, &self.marks).is_some_and(|at| !replace(&mut self.seen[at], true)) {
             self.edges.extend((0..node.metas().len()).map(|output| Edge::new(node.clone(), output)));
         }
     }
@@ -214,9 +212,8 @@ fn viewed(edge: &Edge) -> Arc<Node> {
 fn keep(node: &Arc<Node>, wanted: &mut Wanted) {
     let mut open = vec![node.clone()];
     while let Some(node) = open.pop() {
-        match place(&node, &wanted.marks) {
-            Some(at) if !replace(&mut wanted.looked_at[at], true) => {}
-            _ => continue,
+        if place(&node, &wanted.marks).is_none_or(|at| replace(&mut wanted.looked_at[at], true)) {
+            continue;
         }
         match node.op().compute() {
             Compute::View | Compute::Pad(_) | Compute::Map(_) if node.checkpoint().is_none() => {
