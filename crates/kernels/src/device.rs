@@ -6,7 +6,7 @@ use crate::lowered::LoweredPlan;
 use crate::memory::{GpuBuffer, Memory, Use};
 use crate::pipelines::Pipelines;
 use crate::readback::{Staged, look_after, read};
-use crate::run::{Run, Submitted};
+use crate::run::{Submitted, run};
 use crate::stats::{Counters, count};
 use crate::status::StatusPages;
 use std::any::Any;
@@ -231,20 +231,8 @@ impl Engine {
         look_after(self);
         let _order = lock(&self.order);
         let verdict = Arc::new(Verdict::default());
-        // What only this run reaches can be written over.
-        let mut held = vec![false; plan.values.len()];
-        for (&value, input) in plan.inputs.iter().zip(&inputs) {
-            if let Some(held) = held.get_mut(value) {
-                *held = Arc::strong_count(input) > 1;
-            }
-        }
-        let mut lowered = LoweredPlan::new(self, plan, given, held)?;
-        let LoweredPlan { steps, took, .. } = &mut lowered;
-        let mut run = Run::new(self, (plan, steps), given, inputs, verdict.clone(), took)?;
-        for (number, (step, lowered)) in plan.steps.iter().zip(&*steps).enumerate() {
-            run.step(number, step, lowered).map_err(|problem| (given.origin)(step).error(problem))?;
-        }
-        let Submitted { outputs, status, checks, times } = run.submit()?;
+        let mut lowered = LoweredPlan::new(self, plan, given, &inputs)?;
+        let Submitted { outputs, status, checks, times } = run(self, plan, &mut lowered, given, inputs, &verdict)?;
         plan.kept.leave(lowered);
         self.journal.open(OpenRun { verdict: verdict.clone(), inputs: read_from, status, checks });
         // Outside the browser the driver complains while it is called.

@@ -1,50 +1,24 @@
 //! Work as the device takes it: a flat list of dispatches, submitted in chunks.
 
 use crate::device::Engine;
-use crate::groups::Bound;
-use crate::memory::Block;
 use crate::pipelines::Pipeline;
 use crate::stats::count;
 use crate::status::StatusWords;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use wgrad_tensor::error::{ErrorKind, Problem};
 
 /// Dispatches in one command buffer: enough to make its cost small, few enough to keep the device busy meanwhile.
 const CHUNK: usize = 96;
 
-/// One kernel, and what it binds, but for its parameters.
-pub(crate) struct Dispatch {
-    /// The number of the plan's step that it belongs to.
-    pub step: usize,
-    pub pipeline: Arc<Pipeline>,
-    /// Inputs, then outputs.
-    pub buffers: Vec<wgpu::Buffer>,
-    /// Where its parameters lie in the run's parameter buffer, and how many bytes.
-    pub params: Option<(u32, NonZeroU64)>,
-    pub grid: [u32; 3],
-}
-
 /// One kernel, ready to start.
-pub(crate) struct Ready {
+pub(crate) struct Ready<'a> {
     /// The number of the plan's step that it belongs to.
     pub step: usize,
-    pipeline: Arc<Pipeline>,
-    group: wgpu::BindGroup,
+    pub pipeline: &'a Arc<Pipeline>,
+    pub group: wgpu::BindGroup,
     /// Where its parameters lie.
-    offset: Option<u32>,
-    grid: [u32; 3],
-}
-
-impl Dispatch {
-    /// The same with its parameters in this block.
-    pub fn bind(self, engine: &Engine, block: Option<&Block>) -> Ready {
-        let Dispatch { step, pipeline, buffers, params, grid } = self;
-        let bound = block.zip(params).map(|(block, (_, size))| (block.raw().clone(), size));
-        let bound = Bound { layout: pipeline.layout.clone(), buffers, params: bound };
-        let group = engine.memory.groups.get(&engine.device, &engine.counters, bound);
-        Ready { step, pipeline, group, offset: params.map(|(offset, _)| offset), grid }
-    }
+    pub offset: Option<u32>,
+    pub grid: [u32; 3],
 }
 
 /// A grid of at least `groups` workgroups, laid over x and y where x alone does not hold them. Kernels count
@@ -59,7 +33,7 @@ pub(crate) fn grid(groups: usize, limit: u32) -> Result<[u32; 3], Problem> {
 }
 
 /// Submits a run's dispatches in order. The status words are cleared first.
-pub(crate) fn submit(engine: &Engine, dispatches: &[Ready], status: Option<&StatusWords>) {
+pub(crate) fn submit(engine: &Engine, dispatches: &[Ready<'_>], status: Option<&StatusWords>) {
     for (number, chunk) in dispatches.chunks(CHUNK).enumerate() {
         let mut encoder = engine.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if let (0, Some(status)) = (number, status) {
@@ -74,12 +48,12 @@ pub(crate) fn submit(engine: &Engine, dispatches: &[Ready], status: Option<&Stat
 }
 
 /// Puts dispatches into a pass.
-pub(crate) fn start(pass: &mut wgpu::ComputePass<'_>, dispatches: &[Ready]) {
+pub(crate) fn start(pass: &mut wgpu::ComputePass<'_>, dispatches: &[Ready<'_>]) {
     let mut set: Option<&Arc<Pipeline>> = None;
     for dispatch in dispatches {
-        if !set.is_some_and(|set| Arc::ptr_eq(set, &dispatch.pipeline)) {
+        if !set.is_some_and(|set| Arc::ptr_eq(set, dispatch.pipeline)) {
             pass.set_pipeline(&dispatch.pipeline.raw);
-            set = Some(&dispatch.pipeline);
+            set = Some(dispatch.pipeline);
         }
         pass.set_bind_group(0, &dispatch.group, dispatch.offset.as_slice());
         let [x, y, z] = dispatch.grid;

@@ -1,9 +1,7 @@
 //! Bind groups, kept for later dispatches that bind the same: making one costs more than all else of a dispatch.
 
-use crate::journal::lock;
 use crate::stats::{Counters, count};
 use std::num::NonZeroU64;
-use std::sync::Mutex;
 use wgrad_tensor::ids::IdMap;
 
 /// The most groups that are kept. Where plans bind ever new buffers, all go and those in use come again.
@@ -21,27 +19,44 @@ pub(crate) struct Bound {
 
 /// The groups of a device. They keep their buffers from being freed, so they must go where that is wanted.
 #[derive(Default)]
-pub(crate) struct Groups(Mutex<IdMap<Bound, wgpu::BindGroup>>);
+pub(crate) struct Groups {
+    known: IdMap<Bound, usize>,
+    groups: Vec<wgpu::BindGroup>,
+    epoch: u64,
+}
 
 impl Groups {
-    /// The group that binds this.
-    pub fn get(&self, device: &wgpu::Device, counters: &Counters, bound: Bound) -> wgpu::BindGroup {
-        let mut groups = lock(&self.0);
-        if let Some(group) = groups.get(&bound) {
-            return group.clone();
-        }
-        if groups.len() == KEPT {
-            groups.clear();
+    /// The number of the group that binds this.
+    pub fn number_of(&mut self, device: &wgpu::Device, counters: &Counters, bound: Bound) -> usize {
+        if let Some(&number) = self.known.get(&bound) {
+            return number;
         }
         count(&counters.bind_groups);
-        let group = bound.group(device);
-        groups.insert(bound, group.clone());
-        group
+        self.groups.push(bound.group(device));
+        self.known.insert(bound, self.groups.len() - 1);
+        self.groups.len() - 1
+    }
+
+    /// The group with this number, which is of this epoch.
+    pub fn get(&self, number: usize) -> wgpu::BindGroup {
+        self.groups[number].clone()
+    }
+
+    /// Numbers hold as long as this is the same.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Lets all go if they are too many.
+    pub fn make_room(&mut self) {
+        if self.groups.len() >= KEPT {
+            self.clear();
+        }
     }
 
     /// Lets all go.
-    pub fn clear(&self) {
-        lock(&self.0).clear();
+    pub fn clear(&mut self) {
+        *self = Groups { epoch: self.epoch + 1, ..Groups::default() };
     }
 }
 

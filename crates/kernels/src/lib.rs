@@ -20,6 +20,7 @@ mod pipelines;
 mod readback;
 mod run;
 mod saved;
+mod sequence;
 mod stats;
 mod status;
 mod timing;

@@ -2,8 +2,11 @@
 
 use crate::device::Engine;
 use crate::lower::{Lowering, combines};
+use crate::memory::GpuBuffer;
 use crate::params::Params;
 use crate::pipelines::Pipeline;
+use crate::run::Last;
+use crate::sequence::{Builder, Lent, Sequence};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{available_parallelism, scope};
@@ -49,32 +52,60 @@ pub(crate) struct Lowered {
 /// A whole plan. It belongs to one device.
 pub(crate) struct LoweredPlan {
     engine: Weak<Engine>,
-    pub steps: Vec<Lowered>,
-    /// Which values others held in the last run: those are not written over.
-    held: Vec<bool>,
-    /// The numbers of the buffers that the last run took, in order.
-    pub took: Vec<u64>,
+    steps: Vec<Lowered>,
+    /// The steps that may need other kernels in another run.
+    loose: Vec<usize>,
+    /// The memory of the last run's inputs.
+    lent: Vec<Lent>,
+    pub sequence: Sequence,
+    /// What the last run bound.
+    pub last: Last,
 }
 
 impl LoweredPlan {
-    /// The plan's kernels: those that its last run left, where they still fit. What others hold is not written over.
-    pub fn new(engine: &Arc<Engine>, plan: &Plan, given: &Given<'_>, held: Vec<bool>) -> Result<LoweredPlan> {
+    /// The plan's kernels: those that its last run left, as far as they fit. What others hold is not written over.
+    pub fn new(engine: &Arc<Engine>, plan: &Plan, given: &Given<'_>, inputs: &[Arc<GpuBuffer>]) -> Result<LoweredPlan> {
+        let lent = inputs.iter().map(|input| Lent { size: input.raw().size(), is_held: Arc::strong_count(input) > 1 });
+        let lent: Vec<Lent> = lent.collect();
         let left = plan.kept.take::<LoweredPlan>();
         let left = left.filter(|left| std::ptr::eq(left.engine.as_ptr(), Arc::as_ptr(engine)));
-        let (left, held_before, took) = left.map(|left| (left.steps, left.held, left.took)).unwrap_or_default();
-        let mut left = left.into_iter();
-        let fits = |lowered: &Lowered, step| {
-            lowered.fits(step, given) && (held == held_before || lowered.taken.iter().copied().eq(taken(step, &held)))
+        let (left, mut last) = match left {
+            Some(left) if left.lent == lent && left.fits(plan, given) => return Ok(left),
+            Some(left) => (left.steps, left.last),
+            None => Default::default(),
         };
+        last.groups.clear();
+        let mut held = vec![false; plan.values.len()];
+        for (&value, lent) in plan.inputs.iter().zip(&lent) {
+            if let Some(held) = held.get_mut(value) {
+                *held = lent.is_held;
+            }
+        }
+        let mut left = left.into_iter();
+        let fits =
+            |lowered: &Lowered, step| lowered.fits(step, given) && lowered.taken.iter().copied().eq(taken(step, &held));
         let fitting = plan.steps.iter().map(|step| left.next().filter(|lowered| fits(lowered, step)));
         let mut steps: Vec<Option<Lowered>> = fitting.collect();
         let missing: Vec<usize> = (0..steps.len()).filter(|&step| steps[step].is_none()).collect();
         let made = each(missing.len(), |number| Lowered::new(engine, plan, given, &plan.steps[missing[number]], &held));
+        let at = |number: usize| move |problem| (given.origin)(&plan.steps[number]).error(problem);
         for (number, lowered) in missing.into_iter().zip(made) {
-            let origin = || (given.origin)(&plan.steps[number]);
-            steps[number] = Some(lowered.map_err(|problem| origin().error(problem))?);
+            steps[number] = Some(lowered.map_err(at(number))?);
         }
-        Ok(LoweredPlan { engine: Arc::downgrade(engine), steps: steps.into_iter().flatten().collect(), held, took })
+        let steps: Vec<Lowered> = steps.into_iter().flatten().collect();
+        let alignment = engine.limits.min_uniform_buffer_offset_alignment as usize;
+        let mut builder = Builder::new(&engine.memory, plan, &lent, alignment);
+        for (number, (step, lowered)) in plan.steps.iter().zip(&steps).enumerate() {
+            builder.step(number, step, lowered).map_err(at(number))?;
+        }
+        let sequence = builder.finish()?;
+        let is_loose = |&number: &usize| is_foreign(&plan.steps[number]) || !steps[number].starts.is_empty();
+        let loose = (0..steps.len()).filter(is_loose).collect();
+        Ok(LoweredPlan { engine: Arc::downgrade(engine), steps, loose, lent, sequence, last })
+    }
+
+    fn fits(&self, plan: &Plan, given: &Given<'_>) -> bool {
+        self.loose.iter().all(|&number| self.steps[number].fits(&plan.steps[number], given))
     }
 }
 
@@ -106,9 +137,13 @@ impl Lowered {
 
     /// Whether a run with these numbers may use it. An op from outside is asked for its kernel each time.
     fn fits(&self, step: &Step, given: &Given<'_>) -> bool {
-        let is_foreign = matches!(&step.work, Work::Op { op, .. } if matches!(op.compute(), Compute::Custom(_)));
-        !is_foreign && (self.starts.is_empty() || self.starts.iter().copied().eq(starts(step, given)))
+        !is_foreign(step) && (self.starts.is_empty() || self.starts.iter().copied().eq(starts(step, given)))
     }
+}
+
+/// Whether a step is an op from outside.
+fn is_foreign(step: &Step) -> bool {
+    matches!(&step.work, Work::Op { op, .. } if matches!(op.compute(), Compute::Custom(_)))
 }
 
 /// For each result of a step, the operand whose place it takes: where the plan says so, somebody else may still hold that.

@@ -43,7 +43,7 @@ pub(crate) struct Memory {
     free: Mutex<IdMap<(Use, u64), BTreeMap<u64, wgpu::Buffer>>>,
     next: AtomicU64,
     /// What binds the buffers.
-    pub groups: Groups,
+    pub groups: Mutex<Groups>,
 }
 
 impl Memory {
@@ -55,22 +55,22 @@ impl Memory {
             limit,
             free: Mutex::default(),
             next: AtomicU64::new(1),
-            groups: Groups::default(),
+            groups: Mutex::default(),
         })
     }
 
     /// A buffer of at least `bytes` bytes. What it holds is left from before.
     pub fn allocate(self: &Arc<Self>, purpose: Use, bytes: usize) -> Result<Block> {
-        self.allocate_again(purpose, bytes, &mut 0)
+        self.allocate_again(purpose, bytes, 0)
     }
 
-    /// The same, and the one with the number `last` where that is free, so that a plan which runs again and again binds
-    /// the same. `last` becomes the number of the one that is given; no buffer has the number 0.
-    pub fn allocate_again(self: &Arc<Self>, purpose: Use, bytes: usize, last: &mut u64) -> Result<Block> {
+    /// The same, and the one with the number `before` where that is free, so that a plan which runs again and again binds
+    /// the same. No buffer has the number 0.
+    pub fn allocate_again(self: &Arc<Self>, purpose: Use, bytes: usize, before: u64) -> Result<Block> {
         let size = self.size_class(bytes as u64)?;
         let reused = lock(&self.free)
             .get_mut(&(purpose, size))
-            .and_then(|free| free.remove_entry(last).or_else(|| free.pop_first()));
+            .and_then(|free| free.remove_entry(&before).or_else(|| free.pop_first()));
         let (number, raw) = match reused {
             Some(found) => {
                 self.counters.free_bytes.fetch_sub(size, Relaxed);
@@ -83,18 +83,13 @@ impl Memory {
             })?,
         };
         self.counters.note_peak();
-        *last = number;
         Ok(Block { number, raw, purpose, memory: self.clone() })
     }
 
-    /// Refuses more bytes than a buffer of this device may have.
-    pub fn admit(&self, bytes: usize) -> Result<()> {
-        self.size_class(bytes as u64).map(drop)
-    }
-
     /// Sizes are rounded up by an eighth at most, so that a few classes serve all. All are multiples of 16 bytes: kernels
-    /// read and write whole words, and whole groups of four.
-    fn size_class(&self, bytes: u64) -> Result<u64> {
+    /// read and write whole words, and whole groups of four. More than a buffer of this
+    /// device may have is refused.
+    pub fn size_class(&self, bytes: u64) -> Result<u64> {
         let step = (bytes.next_power_of_two() / 8).max(256);
         let class = bytes.max(1).next_multiple_of(step);
         let exact = bytes.next_multiple_of(16);
@@ -137,7 +132,7 @@ impl Memory {
 
     /// Gives back to the driver what waits for reuse.
     pub fn release_free(&self) {
-        self.groups.clear();
+        lock(&self.groups).clear();
         let free = std::mem::take(&mut *lock(&self.free));
         for buffer in free.values().flat_map(BTreeMap::values) {
             self.counters.buffers.fetch_sub(1, Relaxed);
@@ -163,6 +158,11 @@ pub(crate) struct Block {
 impl Block {
     pub fn raw(&self) -> &wgpu::Buffer {
         &self.raw
+    }
+
+    /// No other buffer of the device has this number.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 }
 

@@ -1,13 +1,13 @@
 //! The words of a kernel's uniform block.
 
-use std::hash::Hasher;
+use crate::journal::device_error;
+use std::collections::HashMap;
 use wgrad_plan::Given;
 use wgrad_tensor::dtype::{DType, Scalar};
-use wgrad_tensor::error::{ErrorKind, Problem};
-use wgrad_tensor::ids::{IdHasher, IdMap};
+use wgrad_tensor::error::{ErrorKind, Result};
 
 /// What a word is made of in each run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Word {
     /// A half of the number at this place of [`Given::scalars`], as an element of the dtype, or of its bits.
     Number(usize, Option<DType>, usize),
@@ -16,7 +16,7 @@ enum Word {
 }
 
 /// Parameters in the order of the kernel's `Params` struct.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Params {
     /// The block, but for those words that each run makes.
     bytes: Vec<u8>,
@@ -97,25 +97,6 @@ impl Params {
         self.bytes.len().next_multiple_of(16)
     }
 
-    /// Appends the block to a run's parameters. `slot` is where the step's checks begin.
-    pub fn write(&self, given: &Given<'_>, slot: usize, into: &mut Vec<u8>) -> Result<(), Problem> {
-        let first = into.len();
-        into.extend_from_slice(&self.bytes);
-        into.resize(first + self.bytes(), 0);
-        for &(at, word) in &self.made {
-            let word = match word {
-                Word::Slot(check) => (slot + 2 * check) as u32,
-                Word::Number(scalar, dtype, half) => {
-                    let lacking = || Problem::new(ErrorKind::Value, "lacks a scalar");
-                    let number = *given.scalars.get(scalar).ok_or_else(lacking)?;
-                    halves(number, dtype)[half & 1]
-                }
-            };
-            into[first + at..][..4].copy_from_slice(&word.to_le_bytes());
-        }
-        Ok(())
-    }
-
     fn word(&mut self, word: u32) {
         self.bytes.extend_from_slice(&word.to_le_bytes());
     }
@@ -127,44 +108,55 @@ impl Params {
     }
 }
 
-/// The parameters of a run's kernels. Equal ones lie in one place: layers of one shape are many.
+/// The parameters of a plan's kernels. Equal ones lie in one place: layers of one shape are many.
+#[derive(Default)]
 pub(crate) struct Blocks {
-    bytes: Vec<u8>,
+    all: Params,
     alignment: usize,
-    /// Where blocks start, by a hash of what they hold.
-    known: IdMap<u64, usize>,
+    /// Where blocks start.
+    known: HashMap<Params, u32>,
 }
 
 impl Blocks {
     /// None, which start at multiples of `alignment`.
     pub fn new(alignment: usize) -> Self {
-        Blocks { bytes: Vec::new(), alignment, known: IdMap::default() }
+        Blocks { alignment, ..Blocks::default() }
     }
 
-    /// Adds a kernel's block, and gives its start. `slot` is where the step's checks begin.
-    pub fn add(&mut self, params: &Params, given: &Given<'_>, slot: usize) -> Result<u32, Problem> {
-        let end = self.bytes.len();
-        let start = end.next_multiple_of(self.alignment);
-        self.bytes.resize(start, 0);
-        params.write(given, slot, &mut self.bytes)?;
-        let block = &self.bytes[start..];
-        let mut hasher = IdHasher::default();
-        hasher.write(block);
-        match self.known.get(&hasher.finish()) {
-            Some(&known) if self.bytes[known..].starts_with(block) && known + block.len() <= end => {
-                self.bytes.truncate(end);
-                Ok(known as u32)
-            }
-            _ => {
-                self.known.insert(hasher.finish(), start);
-                Ok(start as u32)
+    /// Adds a kernel's block, and gives its start. The step's checks come after as many others.
+    pub fn add(&mut self, params: &Params, checks: usize) -> u32 {
+        let mut params = params.clone();
+        for (_, word) in &mut params.made {
+            if let Word::Slot(check) = word {
+                *check += checks;
             }
         }
+        params.bytes.resize(params.bytes(), 0);
+        if let Some(&start) = self.known.get(&params) {
+            return start;
+        }
+        let start = self.all.bytes.len().next_multiple_of(self.alignment);
+        self.all.bytes.resize(start, 0);
+        self.all.append(&params);
+        self.known.insert(params, start as u32);
+        start as u32
     }
 
-    /// All of them.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// All of them in a run whose status words start at number `first`.
+    pub fn words(&self, given: &Given<'_>, first: usize) -> Result<Vec<u8>> {
+        let mut bytes = self.all.bytes.clone();
+        for &(at, word) in &self.all.made {
+            let word = match word {
+                Word::Slot(check) => (first + 2 * check) as u32,
+                Word::Number(scalar, dtype, half) => {
+                    let lacking = || device_error(ErrorKind::Value, "run", "a plan lacks a number");
+                    let number = *given.scalars.get(scalar).ok_or_else(lacking)?;
+                    halves(number, dtype)[half & 1]
+                }
+            };
+            bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        Ok(bytes)
     }
 }
 
@@ -192,14 +184,18 @@ mod tests {
             params
         };
         let mut blocks = Blocks::new(64);
-        let mut add = |params: Params| blocks.add(&params, &given, 0).unwrap();
-        assert_eq!([add(numbered(0)), add(numbered(1)), add(numbered(2))], [0, 0, 64], "equal numbers, then another");
-        assert_eq!([add(Params::of(&[0])), add(Params::of(&[0; 5])), add(Params::of(&[0]))], [128, 192, 192]);
+        let mut add = |params: Params| blocks.add(&params, 3);
+        assert_eq!([add(numbered(0)), add(numbered(2)), add(numbered(0))], [0, 64, 0]);
+        assert_eq!([add(Params::of(&[0])), add(Params::of(&[0; 5])), add(Params::of(&[0]))], [128, 192, 128]);
+        let mut checked = Params::default();
+        checked.slot(1);
+        assert_eq!([add(checked.clone()), add(checked)], [256, 256]);
+        let bytes = blocks.words(&given, 100).unwrap();
         let half = 0.5f32.to_bits();
-        let words: Vec<u32> =
-            blocks.bytes().as_chunks().0.iter().map(|&word: &[u8; 4]| u32::from_le_bytes(word)).collect();
+        let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&word: &[u8; 4]| u32::from_le_bytes(word)).collect();
         assert_eq!(words[..4], [7, 8, 9, half]);
         assert_eq!(words[16..20], [7, 8, 9, 2f32.to_bits()]);
-        assert_eq!(words.len(), 48 + 8);
+        assert_eq!(words[64..], [100 + 2 * (3 + 1), 0, 0, 0]);
+        assert!(blocks.words(&Given { scalars: &scalars[..2], ..given }, 0).is_err(), "one is lacking");
     }
 }

@@ -1,35 +1,56 @@
-//! One run of a plan: buffers for its values, and its kernels on their way to the device.
+//! One run of a plan: memory for it, and its kernels on their way to the device.
 
 use crate::device::Engine;
-use crate::dispatch::{Dispatch, Ready, submit};
-use crate::journal::{Check, Verdict, device_error};
-use crate::lowered::{Lowered, Place};
-use crate::memory::{GpuBuffer, Use};
-use crate::params::Blocks;
+use crate::dispatch::{Ready, submit};
+use crate::groups::Bound;
+use crate::journal::{Check, Verdict, device_error, lock};
+use crate::lowered::LoweredPlan;
+use crate::memory::{Block, GpuBuffer, Use};
+use crate::sequence::{Call, INPUTS, Output, PARAMS, Sequence, problem};
 use crate::stats::count;
 use crate::status::StatusWords;
 use crate::timing::submit_timed;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use wgrad_plan::{Given, Plan, Step, ValueId};
-use wgrad_tensor::error::{ErrorKind, Problem, Result};
+use wgrad_plan::{Given, Plan};
+use wgrad_tensor::dtype::DType;
+use wgrad_tensor::error::{ErrorKind, Result};
+
+/// What a run bound, by which the next sees what it binds otherwise.
+#[derive(Default)]
+pub(crate) struct Last {
+    /// The numbers of all blocks by their homes; 0 where there is none.
+    numbers: Vec<u64>,
+    /// Each kernel's bind group, and when those were made.
+    pub groups: Vec<usize>,
+    epoch: u64,
+}
 
 /// A run in the making.
-pub(crate) struct Run<'a> {
+struct Run<'a> {
     engine: &'a Engine,
-    plan: &'a Plan,
-    given: &'a Given<'a>,
-    values: Vec<Option<Arc<GpuBuffer>>>,
-    verdict: Arc<Verdict>,
-    dispatches: Vec<Dispatch>,
-    params: Blocks,
+    /// The inputs, then what the run took.
+    memory: Vec<Option<Held>>,
+    params: Option<Block>,
     status: Option<StatusWords>,
-    checks: Vec<Check>,
-    /// How many buffers were taken so far, and the numbers of those and of the ones that the last run took from there on.
-    taken: usize,
-    took: &'a mut Vec<u64>,
+}
+
+/// A block of memory.
+enum Held {
+    /// A tensor's, which others may hold as well.
+    Tensor(Arc<GpuBuffer>),
+    /// The run's own.
+    Own(Block),
+}
+
+impl Held {
+    fn block(&self) -> &Block {
+        match self {
+            Held::Tensor(tensor) => &tensor.block,
+            Held::Own(block) => block,
+        }
+    }
 }
 
 /// What a run leaves once it is submitted: the outputs, what to look at when they are read, and where somebody wants to
@@ -41,128 +62,131 @@ pub(crate) struct Submitted {
     pub times: Vec<Duration>,
 }
 
-impl<'a> Run<'a> {
-    /// Starts with the plan's inputs, and status words for all checks.
-    pub fn new(
-        engine: &'a Engine,
-        (plan, steps): (&'a Plan, &[Lowered]),
-        given: &'a Given<'a>,
-        inputs: Vec<Arc<GpuBuffer>>,
-        verdict: Arc<Verdict>,
-        took: &'a mut Vec<u64>,
-    ) -> Result<Self> {
-        let mut values = vec![None; plan.values.len()];
-        for (&value, buffer) in plan.inputs.iter().zip(inputs) {
-            let (Some(place), Some(meta)) = (values.get_mut(value), plan.values.get(value)) else { continue };
-            if buffer.bytes < meta.bytes() {
-                let message = format!("a buffer of {} bytes for {} {}", buffer.bytes, meta.shape, meta.dtype);
-                return Err(device_error(ErrorKind::Value, "run", message));
-            }
-            *place = Some(buffer);
+/// Runs a plan's kernels.
+pub(crate) fn run(
+    engine: &Engine,
+    plan: &Plan,
+    lowered: &mut LoweredPlan,
+    given: &Given<'_>,
+    inputs: Vec<Arc<GpuBuffer>>,
+    verdict: &Arc<Verdict>,
+) -> Result<Submitted> {
+    let LoweredPlan { sequence, last, .. } = lowered;
+    for (buffer, meta) in inputs.iter().zip(plan.inputs.iter().filter_map(|&value| plan.values.get(value))) {
+        if buffer.bytes < meta.bytes() {
+            let message = format!("a buffer of {} bytes for {} {}", buffer.bytes, meta.shape, meta.dtype);
+            return Err(device_error(ErrorKind::Value, "run", message));
         }
-        let checks: usize = steps.iter().map(|step| step.checks.len()).sum();
-        let status = match checks {
-            0 => None,
-            _ => Some(engine.status.take(&engine.memory, 2 * checks)?),
-        };
-        let alignment = engine.limits.min_uniform_buffer_offset_alignment as usize;
-        let (dispatches, params, checks) = (Vec::new(), Blocks::new(alignment), Vec::new());
-        Ok(Run { engine, plan, given, values, verdict, dispatches, params, status, checks, taken: 0, took })
     }
-
-    /// Adds the kernels of the plan's `number`-th step, which write to new buffers or over what they read.
-    pub fn step(&mut self, number: usize, step: &Step, lowered: &Lowered) -> Result<(), Problem> {
-        for (result, &value) in step.results.iter().enumerate() {
-            let bytes = self.plan.values.get(value).map_or(0, |meta| meta.bytes());
-            let buffer = match lowered.taken.get(result).copied().flatten() {
-                Some(operand) => self.take_over(step.operands[operand].value, bytes)?,
-                None => self.allocate(self.plan.capacity(value).max(bytes), bytes)?,
-            };
-            if let Some(place) = self.values.get_mut(value) {
-                *place = Some(buffer);
-            }
-        }
-        let scratch =
-            lowered.scratch.iter().map(|&bytes| self.allocate(bytes, bytes)).collect::<Result<Vec<_>, _>>()?;
-        let slot = self.status.as_ref().map_or(0, StatusWords::first) + 2 * self.checks.len();
-        for &(size, dtype) in &lowered.checks {
-            let slot = 2 * self.checks.len();
-            self.checks.push(Check { slot, origin: (self.given.origin)(step), size, dtype });
-        }
-        for kernel in &lowered.kernels {
-            let places = kernel.places.iter().map(|&place| self.buffer(place, &scratch));
-            let buffers = places.collect::<Result<Vec<_>, _>>()?;
-            let params = match NonZeroU64::new(kernel.params.bytes() as u64) {
-                Some(size) => Some((self.params.add(&kernel.params, self.given, slot)?, size)),
-                None => None,
-            };
-            let pipeline = kernel.pipeline.clone();
-            self.dispatches.push(Dispatch { step: number, pipeline, buffers, params, grid: kernel.grid });
-        }
-        for &value in &step.frees {
-            if let Some(place) = self.values.get_mut(value) {
-                *place = None;
-            }
-        }
-        Ok(())
+    let status = match sequence.checks.len() {
+        0 => None,
+        checks => Some(engine.status.take(&engine.memory, 2 * checks)?),
+    };
+    let mut memory: Vec<Option<Held>> = inputs.into_iter().map(|input| Some(Held::Tensor(input))).collect();
+    last.numbers.resize(INPUTS + memory.len() + sequence.blocks.len(), 0);
+    for &(bytes, step) in &sequence.blocks {
+        let before = last.numbers[INPUTS + memory.len()];
+        let block = engine.memory.allocate_again(Use::Data, bytes, before);
+        let at = |problem| (given.origin)(&plan.steps[step]).error(problem);
+        memory.push(Some(Held::Own(block.map_err(problem).map_err(at)?)));
     }
+    let words = sequence.params.words(given, status.as_ref().map_or(0, StatusWords::first))?;
+    let params = match &*words {
+        [] => None,
+        words => {
+            let block = engine.memory.allocate_again(Use::Params, words.len(), last.numbers[PARAMS])?;
+            engine.queue.write_buffer(block.raw(), 0, words);
+            count(&engine.counters.parameter_blocks);
+            Some(block)
+        }
+    };
+    let mut run = Run { engine, memory, params, status };
+    let times = run.submit(sequence, last, given, plan.steps.len())?;
+    let outputs = sequence.outputs.iter().map(|output| run.output(output, verdict)).collect::<Result<Vec<_>>>()?;
+    let check = |(number, &(step, size, dtype)): (usize, &(usize, usize, DType))| Check {
+        slot: 2 * number,
+        origin: (given.origin)(&plan.steps[step]),
+        size,
+        dtype,
+    };
+    let checks = sequence.checks.iter().enumerate().map(check).collect();
+    Ok(Submitted { outputs, status: run.status, checks, times })
+}
 
-    /// Writes the parameters and hands everything to the device.
-    pub fn submit(self) -> Result<Submitted> {
-        let params = match self.params.bytes() {
-            [] => None,
-            bytes => {
-                let block = self.engine.memory.allocate(Use::Params, bytes.len())?;
-                self.engine.queue.write_buffer(block.raw(), 0, bytes);
-                count(&self.engine.counters.parameter_blocks);
-                Some(block)
-            }
-        };
-        let (params, status) = (params.as_ref(), self.status.as_ref());
-        let dispatches: Vec<Ready> =
-            self.dispatches.into_iter().map(|dispatch| dispatch.bind(self.engine, params)).collect();
-        let times = match self.given.watch {
-            None => {
-                submit(self.engine, &dispatches, status);
-                Vec::new()
-            }
-            Some(_) => submit_timed(self.engine, &dispatches, status, self.plan.steps.len())?,
-        };
+impl Run<'_> {
+    /// Hands all kernels to the device.
+    fn submit(&self, sequence: &Sequence, last: &mut Last, given: &Given<'_>, steps: usize) -> Result<Vec<Duration>> {
+        let dispatches = self.bind(sequence, last)?;
         self.engine.counters.kernels.fetch_add(dispatches.len() as u64, Relaxed);
-        let missing = || device_error(ErrorKind::Value, "run", "the plan does not compute one of its outputs");
-        let output = |&value: &ValueId| self.values.get(value).cloned().flatten().ok_or_else(missing);
-        let outputs = self.plan.outputs.iter().map(output).collect::<Result<Vec<_>>>()?;
-        Ok(Submitted { outputs, status: self.status, checks: self.checks, times })
-    }
-
-    /// A buffer for so many bytes, in memory of this capacity.
-    fn allocate(&mut self, capacity: usize, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
-        if self.took.len() == self.taken {
-            self.took.push(0);
-        }
-        self.taken += 1;
-        match self.engine.memory.allocate_again(Use::Data, capacity, &mut self.took[self.taken - 1]) {
-            Ok(block) => Ok(Arc::new(GpuBuffer { block, bytes, verdict: self.verdict.clone() })),
-            Err(error) => Err(Problem::new(error.kind(), error.message().to_owned())),
+        match given.watch {
+            None => {
+                submit(self.engine, &dispatches, self.status.as_ref());
+                Ok(Vec::new())
+            }
+            Some(_) => submit_timed(self.engine, &dispatches, self.status.as_ref(), steps),
         }
     }
 
-    /// The buffer of a value that nothing else needs any more.
-    fn take_over(&mut self, value: ValueId, bytes: usize) -> Result<Arc<GpuBuffer>, Problem> {
-        let held = self.values.get_mut(value).and_then(Option::take).and_then(Arc::into_inner);
-        let needed =
-            || Problem::new(ErrorKind::Value, format!("v{value} of the plan is written over while it is needed"));
-        let GpuBuffer { block, .. } = held.ok_or_else(needed)?;
-        Ok(Arc::new(GpuBuffer { block, bytes, verdict: self.verdict.clone() }))
+    /// All kernels with what they bind. The groups of the last run serve again where that is the same.
+    fn bind<'s>(&self, sequence: &'s Sequence, last: &mut Last) -> Result<Vec<Ready<'s>>> {
+        let bound = self.bound();
+        let mut groups = lock(&self.engine.memory.groups);
+        groups.make_room();
+        let all_anew = last.epoch != groups.epoch() || last.groups.len() != sequence.calls.len();
+        let is_other = |(home, bound): (usize, &(u64, _))| last.numbers.get(home) != Some(&bound.0);
+        let others: Vec<bool> = bound.iter().enumerate().map(is_other).collect();
+        last.groups.resize(sequence.calls.len(), 0);
+        let mut dispatches = Vec::with_capacity(sequence.calls.len());
+        for (call, group) in sequence.calls.iter().zip(&mut last.groups) {
+            if all_anew || call.homes.iter().any(|&home| others[home]) {
+                *group = groups.number_of(&self.engine.device, &self.engine.counters, what(call, &bound)?);
+            }
+            let (offset, group) = (call.params.map(|(offset, _)| offset), groups.get(*group));
+            dispatches.push(Ready { step: call.step, pipeline: &call.pipeline, group, offset, grid: call.grid });
+        }
+        last.epoch = groups.epoch();
+        last.numbers.clear();
+        last.numbers.extend(bound.iter().map(|(number, _)| number));
+        Ok(dispatches)
     }
 
-    fn buffer(&self, place: Place, scratch: &[Arc<GpuBuffer>]) -> Result<wgpu::Buffer, Problem> {
-        let found = match place {
-            Place::Value(value) => self.values.get(value).and_then(Option::as_ref).map(|buffer| buffer.raw()),
-            Place::Scratch(number) => scratch.get(number).map(|buffer| buffer.raw()),
-            Place::Status => self.status.as_ref().map(StatusWords::raw),
+    /// All that kernels bind by its home, with the numbers of the blocks.
+    fn bound(&self) -> Vec<(u64, Option<&wgpu::Buffer>)> {
+        let first = [self.status.as_ref().map(StatusWords::block), self.params.as_ref()];
+        let blocks = first.into_iter().chain(self.memory.iter().map(|held| held.as_ref().map(Held::block)));
+        blocks.map(|block| (block.map_or(0, Block::number), block.map(Block::raw))).collect()
+    }
+
+    /// An output, taken from here.
+    fn output(&mut self, output: &Output, verdict: &Arc<Verdict>) -> Result<Arc<GpuBuffer>> {
+        let held = self.memory.get_mut(output.home - INPUTS).and_then(Option::take);
+        let tensor = match held {
+            Some(Held::Tensor(tensor)) if !output.is_new => Some(tensor),
+            Some(Held::Tensor(tensor)) => Arc::into_inner(tensor).map(|tensor| output.of(tensor.block, verdict)),
+            Some(Held::Own(block)) => Some(output.of(block, verdict)),
+            None => None,
         };
-        let early = || Problem::new(ErrorKind::Value, format!("{place:?} of the plan is used before it is there"));
-        found.cloned().ok_or_else(early)
+        let needed =
+            || device_error(ErrorKind::Value, "run", "an input of the plan was written over while it is needed");
+        let tensor = tensor.ok_or_else(needed)?;
+        self.memory[output.home - INPUTS] = Some(Held::Tensor(tensor.clone()));
+        Ok(tensor)
     }
+}
+
+impl Output {
+    fn of(&self, block: Block, verdict: &Arc<Verdict>) -> Arc<GpuBuffer> {
+        Arc::new(GpuBuffer { block, bytes: self.bytes, verdict: verdict.clone() })
+    }
+}
+
+/// What a kernel binds.
+fn what(call: &Call, bound: &[(u64, Option<&wgpu::Buffer>)]) -> Result<Bound> {
+    let buffer = |&home: &usize| {
+        let missing = || device_error(ErrorKind::Value, "run", "a kernel binds what the run does not have");
+        bound.get(home).and_then(|(_, buffer)| *buffer).cloned().ok_or_else(missing)
+    };
+    let mut buffers = call.homes.iter().map(buffer).collect::<Result<Vec<_>>>()?;
+    let params = call.params.and_then(|(_, size)| Some((buffers.pop()?, size)));
+    Ok(Bound { layout: call.pipeline.layout.clone(), buffers, params })
 }

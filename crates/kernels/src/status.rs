@@ -36,6 +36,10 @@ impl StatusPages {
 }
 
 impl StatusWords {
+    pub fn block(&self) -> &Block {
+        &self.block
+    }
+
     pub fn raw(&self) -> &wgpu::Buffer {
         self.block.raw()
     }

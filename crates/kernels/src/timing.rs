@@ -20,7 +20,7 @@ const PAIR: usize = 2 * wgpu::QUERY_SIZE as usize;
 /// one, else by the host's, each step alone.
 pub(crate) fn submit_timed(
     engine: &Engine,
-    dispatches: &[Ready],
+    dispatches: &[Ready<'_>],
     status: Option<&StatusWords>,
     steps: usize,
 ) -> Result<Vec<Duration>> {
@@ -33,7 +33,7 @@ pub(crate) fn submit_timed(
         status.clear(&mut encoder);
         submit(engine, encoder);
     }
-    let passes: Vec<&[Ready]> = dispatches.chunk_by(|a, b| a.step == b.step).collect();
+    let passes: Vec<&[Ready<'_>]> = dispatches.chunk_by(|a, b| a.step == b.step).collect();
     // A CPU that plays the GPU has no clock of its own.
     let has_clock = engine.device.features().contains(Features::TIMESTAMP_QUERY) && !engine.software;
     let taken = match has_clock {
@@ -50,7 +50,7 @@ pub(crate) fn submit_timed(
 }
 
 /// A pass for each step, which notes the device's time where it starts and where it ends.
-fn by_device_clock(engine: &Engine, passes: &[&[Ready]]) -> Result<Vec<Duration>> {
+fn by_device_clock(engine: &Engine, passes: &[&[Ready<'_>]]) -> Result<Vec<Duration>> {
     if passes.is_empty() {
         return Ok(Vec::new());
     }
@@ -104,11 +104,11 @@ fn by_device_clock(engine: &Engine, passes: &[&[Ready]]) -> Result<Vec<Duration>
 }
 
 /// Each step alone, from its submission until the device has nothing left to do.
-fn by_host_clock(engine: &Engine, passes: &[&[Ready]]) -> Result<Vec<Duration>> {
+fn by_host_clock(engine: &Engine, passes: &[&[Ready<'_>]]) -> Result<Vec<Duration>> {
     // Pending uploads go along with the next submission, and earlier work is not this run's.
     engine.queue.submit([]);
     wait(engine)?;
-    let time = |dispatches: &&[Ready]| {
+    let time = |dispatches: &&[Ready<'_>]| {
         let begin = Instant::now();
         let mut encoder = engine.device.create_command_encoder(&CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());

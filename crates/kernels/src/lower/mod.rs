@@ -22,6 +22,7 @@ use crate::dispatch::grid;
 use crate::lowered::{Kernel, Lowered, Place};
 use crate::params::Params;
 use crate::pipelines::{Interface, Key, Source};
+use crate::sequence::problem;
 use finish::Finish;
 use wgrad_plan::{Given, Instruction, Operand, Padding, Plan, Program, ScalarRange, Step, ValueId, Work};
 use wgrad_tensor::dtype::DType;
@@ -98,8 +99,7 @@ impl<'a> Lowering<'a> {
         let outputs: Vec<Place> = step.results.iter().map(|&value| Place::Value(value)).collect();
         // Of what is too large, that is said first.
         for &value in &step.results {
-            let admitted = self.engine.memory.admit(self.meta(value)?.bytes());
-            admitted.map_err(|error| Problem::new(error.kind(), error.message().to_owned()))?;
+            self.engine.memory.size_class(self.meta(value)?.bytes() as u64).map_err(problem)?;
         }
         let own = match &step.work {
             Work::Program(_) => 0,
