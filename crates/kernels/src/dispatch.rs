@@ -7,8 +7,9 @@ use crate::status::StatusWords;
 use std::sync::Arc;
 use wgrad_tensor::error::{ErrorKind, Problem};
 
-/// Dispatches in one command buffer: enough to make its cost small, few enough to keep the device busy meanwhile.
-const CHUNK: usize = 96;
+/// Dispatches in the first command buffer, so that the device soon has something to do; each further one has twice as
+/// many, since they are costly.
+const FIRST: usize = 48;
 
 /// One kernel, ready to start.
 pub(crate) struct Ready<'a> {
@@ -34,9 +35,12 @@ pub(crate) fn grid(groups: usize, limit: u32) -> Result<[u32; 3], Problem> {
 
 /// Submits a run's dispatches in order. The status words are cleared first.
 pub(crate) fn submit(engine: &Engine, dispatches: &[Ready<'_>], status: Option<&StatusWords>) {
-    for (number, chunk) in dispatches.chunks(CHUNK).enumerate() {
+    let (mut status, mut rest, mut size) = (status, dispatches, FIRST);
+    while !rest.is_empty() {
+        let (chunk, later) = rest.split_at(size.min(rest.len()));
+        (rest, size) = (later, 2 * size);
         let mut encoder = engine.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        if let (0, Some(status)) = (number, status) {
+        if let Some(status) = status.take() {
             status.clear(&mut encoder);
         }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

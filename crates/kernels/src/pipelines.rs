@@ -82,7 +82,7 @@ pub(crate) struct Pipelines {
     journal: Arc<Journal>,
     counters: Arc<Counters>,
     ready: Mutex<HashMap<Key, Place>>,
-    layouts: Mutex<HashMap<Interface, wgpu::BindGroupLayout>>,
+    layouts: Mutex<HashMap<Interface, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
     /// What earlier runs of programs compiled.
     saved: Option<Saved>,
     /// Where each text is written, from `WGRAD_DUMP_SHADERS`.
@@ -155,12 +155,7 @@ impl Pipelines {
         } else {
             self.device.create_shader_module(descriptor)
         };
-        let layout = self.layout(interface);
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: None,
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
+        let (layout, pipeline_layout) = self.layouts(interface);
         let constants: Vec<(&str, f64)> =
             source.overrides.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -183,11 +178,12 @@ impl Pipelines {
         }
     }
 
-    fn layout(&self, interface: Interface) -> wgpu::BindGroupLayout {
-        lock(&self.layouts).entry(interface).or_insert_with(|| self.new_layout(interface)).clone()
+    /// The layouts that pipelines of an interface share: where one follows another, less changes.
+    fn layouts(&self, interface: Interface) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+        lock(&self.layouts).entry(interface).or_insert_with(|| self.new_layouts(interface)).clone()
     }
 
-    fn new_layout(&self, interface: Interface) -> wgpu::BindGroupLayout {
+    fn new_layouts(&self, interface: Interface) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
         let buffer = |ty, has_dynamic_offset| BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None };
         let storage = |read_only| buffer(BufferBindingType::Storage { read_only }, false);
         let types = std::iter::repeat_n(storage(true), interface.inputs)
@@ -197,7 +193,14 @@ impl Pipelines {
             .zip(types)
             .map(|(binding, ty)| BindGroupLayoutEntry { binding, visibility: ShaderStages::COMPUTE, ty, count: None })
             .collect();
-        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+        let group = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
+        let group = self.device.create_bind_group_layout(&group);
+        let pipeline = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&group)],
+            immediate_size: 0,
+        });
+        (group, pipeline)
     }
 
     /// Prints a text for people, and writes it for tools that check shaders, where that is asked for. A failure to write
