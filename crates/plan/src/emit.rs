@@ -35,8 +35,10 @@ pub(crate) fn emit(items: &Items<'_>, groups: &Groups) -> Plan {
     }
     emitter.note_last_uses();
     let mut plan = emitter.plan;
+    let mut is_input = vec![false; plan.values.len()];
+    plan.inputs.iter().for_each(|&input| is_input[input] = true);
     for step in 0..plan.steps.len() {
-        plan.steps[step].in_place = in_place(&plan, &plan.steps[step]);
+        plan.steps[step].in_place = in_place(&plan, &plan.steps[step], &is_input);
     }
     plan.capacities = capacities(&plan);
     plan.barriers = plan.count_barriers();

@@ -10,14 +10,24 @@ const SMALL: usize = 4096;
 
 /// For each result of a step, the operand whose memory it may take over: one that nothing needs afterwards and whose
 /// elements are read where the result's are written, the last time not later; and what a scatter adds to.
-pub(crate) fn in_place(plan: &Plan, step: &Step) -> Vec<Option<usize>> {
+///
+/// Where there is a choice, results that depend on little choose first, and rather an input of the plan among what they
+/// depend on: so an optimizer's new moments replace the old ones, new parameters the old parameters, and all stay where
+/// they are from step to step.
+pub(crate) fn in_place(plan: &Plan, step: &Step, is_input: &[bool]) -> Vec<Option<usize>> {
+    let mut found = vec![None; step.results.len()];
     let program = match &step.work {
         Work::Program(program) | Work::Op { then: Some(program), .. } => program,
         Work::Op { op, .. } => {
-            let adds = matches!(op.compute(), Compute::ScatterAdd(_)) && is_last_use(plan, step, 0, step.results[0]);
-            return vec![adds.then_some(0); step.results.len()];
+            if matches!(op.compute(), Compute::ScatterAdd(_)) && is_last_use(plan, step, 0, step.results[0]) {
+                found[0] = Some(0);
+            }
+            return found;
         }
     };
+    if program.code.iter().any(|instruction| matches!(instruction, Instruction::Pick(_))) {
+        return found;
+    }
     let mut taken = vec![false; step.operands.len()];
     let levels = levels(program, step);
     let last = levels.iter().flatten().max().copied();
@@ -26,23 +36,37 @@ pub(crate) fn in_place(plan: &Plan, step: &Step) -> Vec<Option<usize>> {
             |instruction: &Instruction| matches!(instruction, Instruction::Load(number, _) if *number == operand);
         program.code.iter().position(loads).is_some_and(|register| levels[register].is_some())
     };
-    let picks = program.code.iter().any(|instruction| matches!(instruction, Instruction::Pick(_)));
-    let takes = |(&result, &store): (&ValueId, &usize)| {
-        let meta = &plan.values[result];
-        let fits = |&number: &usize| {
-            !taken[number]
-                && !picks
-                && is_full(number)
-                && levels[store].is_some()
-                && levels[store] == last
-                && meta.dtype.size() >= 4
-                && is_last_use(plan, step, number, result)
-        };
-        let found = (0..step.operands.len()).find(fits);
-        found.into_iter().for_each(|number| taken[number] = true);
-        found
-    };
-    step.results.iter().zip(&program.stores).map(takes).collect()
+    let depends = depends(program);
+    let mut results: Vec<usize> = (0..step.results.len()).collect();
+    results.sort_by_key(|&result| depends[program.stores[result]].count_ones());
+    for result in results {
+        let (value, store) = (step.results[result], program.stores[result]);
+        if levels[store].is_none() || levels[store] != last || plan.values[value].dtype.size() < 4 {
+            continue;
+        }
+        let fits = |&number: &usize| !taken[number] && is_full(number) && is_last_use(plan, step, number, value);
+        let is_read = |number: usize| depends[store] & bit(number) != 0;
+        let choice = |&number: &usize| (!is_read(number), !is_input[step.operands[number].value]);
+        found[result] = (0..step.operands.len()).filter(fits).min_by_key(choice);
+        found[result].into_iter().for_each(|number| taken[number] = true);
+    }
+    found
+}
+
+/// Which operands each register depends on, a bit for each of the first 64.
+fn depends(program: &Program) -> Vec<u64> {
+    let mut depends: Vec<u64> = Vec::with_capacity(program.code.len());
+    for instruction in &program.code {
+        depends.push(match instruction {
+            Instruction::Load(number, _) => bit(*number),
+            _ => instruction.args().iter().fold(0, |all, &arg| all | depends[arg]),
+        });
+    }
+    depends
+}
+
+fn bit(operand: usize) -> u64 {
+    u32::try_from(operand).ok().and_then(|operand| 1u64.checked_shl(operand)).unwrap_or(0)
 }
 
 /// Whether a step reads the whole of a value for the last time, in the order in which it writes a like one.
@@ -147,7 +171,8 @@ mod tests {
     use crate::plan::Operand;
     use wgrad_tensor::DType;
     use wgrad_tensor::layout::Layout;
-    use wgrad_tensor::op::Meta;
+    use wgrad_tensor::op::{Map, Meta};
+    use wgrad_tensor::ops::table::ADD;
 
     /// A plan of maps over so many elements, each from the one before.
     fn chain(counts: &[usize]) -> Plan {
@@ -179,7 +204,7 @@ mod tests {
         let outputs = vec![counts.len() - 1];
         let mut plan = Plan { inputs: vec![0], outputs, steps, values, ..Plan::default() };
         for number in 0..plan.steps.len() {
-            plan.steps[number].in_place = in_place(&plan, &plan.steps[number]);
+            plan.steps[number].in_place = in_place(&plan, &plan.steps[number], &vec![false; counts.len()]);
         }
         plan
     }
@@ -191,15 +216,40 @@ mod tests {
         assert_eq!(plan.steps[1].in_place, [None], "the sizes differ");
         let mut kept = chain(&[8, 8]);
         kept.steps[0].frees.clear();
-        assert_eq!(in_place(&kept, &kept.steps[0]), [None], "the operand is needed later");
+        assert_eq!(in_place(&kept, &kept.steps[0], &[true; 2]), [None], "the operand is needed later");
         let mut padded = chain(&[8, 8]);
         let layout = padded.steps[0].operands[0].layout.clone();
         let bound = Bound { layout, starts: Vec::new(), inside: 1..9, number: 0 };
         padded.steps[0].operands[0].padding = Padding { before: 1, bounds: vec![bound] };
-        assert_eq!(in_place(&padded, &padded.steps[0]), [None], "elements are read one place later than written");
+        assert_eq!(
+            in_place(&padded, &padded.steps[0], &[true; 2]),
+            [None],
+            "elements are read one place later than written"
+        );
         let mut flipped = chain(&[8, 8]);
         flipped.steps[0].operands[0].layout.strides = vec![-1];
-        assert_eq!(in_place(&flipped, &flipped.steps[0]), [None], "elements are read elsewhere than written");
+        assert_eq!(
+            in_place(&flipped, &flipped.steps[0], &[true; 2]),
+            [None],
+            "elements are read elsewhere than written"
+        );
+    }
+
+    #[test]
+    fn what_an_optimizer_makes_anew_replaces_the_old() {
+        // A gradient that was just computed, a moment, a parameter: the parameter moves by a new moment of both.
+        let mut plan = chain(&[8, 8]);
+        plan.values = vec![plan.values[0].clone(); 5];
+        let operand = |value| Operand { value, ..plan.steps[0].operands[0].clone() };
+        let operands = [0, 1, 2].map(operand).to_vec();
+        let add = |x, y| Instruction::Map { map: Map::Row(&ADD), args: vec![x, y], dtype: DType::F32, scalars: 0..0 };
+        let loads = (0..3).map(|operand| Instruction::Load(operand, DType::F32));
+        let code = loads.chain([add(0, 1), add(2, 3)]).collect();
+        let program = Program { shape: plan.values[0].shape.clone(), row_axes: 0, code, stores: vec![4, 3] };
+        let (results, frees) = (vec![3, 4], vec![0, 1, 2]);
+        let step = Step { work: Work::Program(program), operands, results, frees, ..plan.steps[0].clone() };
+        let is_input = [false, true, true, false, false];
+        assert_eq!(in_place(&plan, &step, &is_input), [Some(2), Some(1)]);
     }
 
     #[test]
