@@ -1,4 +1,5 @@
-//! Memory that must stay flat. Alone in its process: others' allocations would count.
+//! Memory that must stay flat, and what it holds when it is used again. Alone in its process: others' allocations would
+//! count.
 
 use std::sync::{Mutex, PoisonError};
 use wgrad::prelude::*;
@@ -106,6 +107,57 @@ fn an_optimizer_step_has_no_second_copy_of_the_parameters() -> wgrad::Result<()>
         let more = device.stats().peak_bytes - held;
         // The gradients of ten layers and little else; new values beside the old ones would be thirty.
         assert!(more < 14 * one_layer, "{more} bytes more than the {held} held, on {device}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plan_runs_again_where_its_input_is_held_and_where_not() -> wgrad::Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for device in &device::all() {
+        let draw = || Tensor::uniform([64, 64], -1.0, 1.0, DType::F32, device);
+        let weight = draw();
+        weight.eval()?;
+        // The second product finds the memory of the input free, where nobody holds that.
+        let compute = |input: Tensor| {
+            let hidden = input.matmul(&weight).relu();
+            drop(input);
+            hidden.matmul(&weight) + hidden.sum_keepdim(-1)
+        };
+        let plans = device.stats().plans;
+        let mut first = None;
+        for (round, is_held) in [false, true, true, false, true, false].into_iter().enumerate() {
+            device.manual_seed(7);
+            let input = draw();
+            input.eval()?;
+            let values = input.to_bytes()?;
+            let held = is_held.then(|| input.clone());
+            let result = compute(input).to_bytes()?;
+            assert!(*first.get_or_insert(result.clone()) == result, "round {round} on {device} differs");
+            if let Some(held) = held {
+                assert!(held.to_bytes()? == values, "round {round} on {device} wrote over what is held");
+            }
+        }
+        assert_eq!(device.stats().plans - plans, 1, "one plan serves all on {device}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_failed_evaluation_leaves_errors_and_no_values() -> wgrad::Result<()> {
+    // Whoever reads next from the device may get the error.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for device in &device::all() {
+        let x = Tensor::ones([1000], DType::F32, device);
+        x.eval()?;
+        let index = Tensor::from_slice(&[5000u32], [1], device);
+        let grown = x + 1.0;
+        let chosen = (&grown * 2.0).gather(0, &index);
+        let twice = &grown * &grown;
+        let failed = wgrad::eval_all([&chosen, &twice]).is_err() | chosen.to_vec::<f32>().is_err();
+        assert!(failed, "a bad index passes on {device}");
+        assert!(twice.to_vec::<f32>().is_err() || twice.to_vec::<f32>()? == vec![4.0; 1000], "on {device}");
+        assert!(grown.to_vec::<f32>().is_err() || grown.to_vec::<f32>()? == vec![2.0; 1000], "on {device}");
     }
     Ok(())
 }
