@@ -90,7 +90,7 @@ fn since(before: Stats, after: Stats) -> Stats {
 fn a_training_step_repeats_what_is_there() -> wgrad::Result<()> {
     for device in &devices() {
         let mut training = Training::new(device);
-        for number in 0..26 {
+        for number in 0..12 {
             match number {
                 5 => training.optimizer.set_lr(3e-3),
                 7 => device.manual_seed(11),
@@ -102,7 +102,7 @@ fn a_training_step_repeats_what_is_there() -> wgrad::Result<()> {
                 assert_eq!(repeated, (0, 0, 0, 2, 0), "step {number} on {device}: {cost:?}");
                 assert!(cost.evaluations == 1 && cost.kernels > 0 && cost.parameter_blocks <= 1, "{cost:?}");
             }
-            if number > 20 {
+            if number > 2 {
                 assert_eq!(cost.bind_groups, 0, "by now step {number} binds what earlier steps bound on {device}");
             }
         }
