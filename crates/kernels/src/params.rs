@@ -1,10 +1,10 @@
 //! The words of a kernel's uniform block.
 
 use crate::journal::device_error;
-use std::collections::HashMap;
 use wgrad_plan::Given;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::{ErrorKind, Result};
+use wgrad_tensor::ids::IdMap;
 
 /// What a word is made of in each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,7 +114,7 @@ pub(crate) struct Blocks {
     all: Params,
     alignment: usize,
     /// Where blocks start.
-    known: HashMap<Params, u32>,
+    known: IdMap<Params, u32>,
 }
 
 impl Blocks {

@@ -54,7 +54,9 @@ impl Grouping<'_, '_> {
             let firsts: Vec<usize> = firsts.into_iter().map(|item| self.bit(item)).collect();
             for &other in &self.open {
                 let Some(other) = &mut self.done.groups[other] else { continue };
-                if firsts.iter().any(|&first| other.before.has(first)) {
+                // Who comes after both knows it all.
+                let known = firsts.iter().filter(|&&first| other.before.has(first)).count();
+                if (1..firsts.len()).contains(&known) {
                     other.before.unite(&all);
                 }
             }
@@ -191,7 +193,8 @@ impl Grouping<'_, '_> {
         for &(read, over_places) in reads {
             let each = if over_places { 1 } else { inner };
             for layout in read.layouts() {
-                let by: Vec<usize> = breaks(layout).iter().map(|place| place * each).collect();
+                let mut by = breaks(layout);
+                by.iter_mut().for_each(|place| *place *= each);
                 if !unite(&mut all, &by, count) {
                     return None;
                 }
