@@ -39,7 +39,9 @@ impl Grouping<'_, '_> {
             [a, b].iter().filter_map(|&group| self.done.groups[group].as_ref()?.items.first().copied()).collect();
         self.done.groups[a] = None;
         self.done.groups[b] = None;
-        if let Some(at) = self.open.iter().position(|&group| group == a) {
+        // They are in order, but for some that were taken apart.
+        let at = self.open.binary_search(&a).ok().or_else(|| self.open.iter().position(|&group| group == a));
+        if let Some(at) = at {
             self.open.remove(at);
         }
         let Joined { group, now_per_row } = joined;
