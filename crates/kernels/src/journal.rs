@@ -22,6 +22,11 @@ pub(crate) fn device_error(kind: ErrorKind, op: &'static str, message: impl Into
     Error::at(Problem::new(kind, message.into()), op.into(), Vec::new(), None, None)
 }
 
+/// What is wrong by an error of this device, for the step that is found to be to blame.
+pub(crate) fn problem(error: Error) -> Problem {
+    Problem::new(error.kind(), error.message().to_owned())
+}
+
 /// Whether a run did what it should, as far as is known.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict(Mutex<State>);

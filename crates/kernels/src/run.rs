@@ -3,10 +3,10 @@
 use crate::device::Engine;
 use crate::dispatch::{Ready, submit};
 use crate::groups::Bound;
-use crate::journal::{Check, Verdict, device_error, lock};
+use crate::journal::{Check, Verdict, device_error, lock, problem};
 use crate::lowered::LoweredPlan;
 use crate::memory::{Block, GpuBuffer, Use};
-use crate::sequence::{Call, INPUTS, Output, PARAMS, Sequence, problem};
+use crate::sequence::{Call, INPUTS, Output, PARAMS, Sequence};
 use crate::stats::count;
 use crate::status::StatusWords;
 use crate::timing::submit_timed;

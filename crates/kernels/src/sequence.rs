@@ -1,7 +1,7 @@
 //! A plan's kernels in order, with all that stays the same from run to run: which block of memory each of them binds, and
 //! where its parameters lie.
 
-use crate::journal::device_error;
+use crate::journal::{device_error, problem};
 use crate::lowered::{Lowered, Place};
 use crate::memory::Memory;
 use crate::params::Blocks;
@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use wgrad_plan::{Plan, Step, ValueId};
 use wgrad_tensor::dtype::DType;
-use wgrad_tensor::error::{Error, ErrorKind, Problem, Result};
+use wgrad_tensor::error::{ErrorKind, Problem, Result};
 use wgrad_tensor::ids::IdMap;
 
 /// Something that kernels bind: the run's status words, its parameters, or a block of memory, first those of the plan's
@@ -133,7 +133,8 @@ impl<'a> Builder<'a> {
         for &value in &self.plan.outputs {
             let missing = || device_error(ErrorKind::Value, "run", "the plan does not compute one of its outputs");
             let home = self.homes.get(value).copied().flatten().ok_or_else(missing)?;
-            let is_new = !std::mem::replace(&mut is_known[home], true) && !self.plan.inputs.contains(&value);
+            let is_input = self.plan.inputs.get(home - INPUTS) == Some(&value);
+            let is_new = !std::mem::replace(&mut is_known[home], true) && !is_input;
             self.sequence.outputs.push(Output { home, bytes: self.bytes(value), is_new });
         }
         Ok(self.sequence)
@@ -154,8 +155,7 @@ impl<'a> Builder<'a> {
 
     /// A block for so many bytes.
     fn take(&mut self, bytes: usize, step: usize) -> Result<Home, Problem> {
-        let size = self.memory.size_class(bytes as u64);
-        let size = size.map_err(problem)?;
+        let size = self.memory.size_class(bytes as u64).map_err(problem)?;
         if let Some(home) = self.free.get_mut(&size).and_then(Vec::pop) {
             return Ok(home);
         }
@@ -175,9 +175,4 @@ impl<'a> Builder<'a> {
             self.free.entry(self.sizes[home]).or_default().push(home);
         }
     }
-}
-
-/// An error of memory, before it is known which op is to blame.
-pub(crate) fn problem(error: Error) -> Problem {
-    Problem::new(error.kind(), error.message().to_owned())
 }

@@ -19,10 +19,10 @@ mod walk;
 
 use crate::device::Engine;
 use crate::dispatch::grid;
+use crate::journal::problem;
 use crate::lowered::{Kernel, Lowered, Place};
 use crate::params::Params;
 use crate::pipelines::{Interface, Key, Source};
-use crate::sequence::problem;
 use finish::Finish;
 use wgrad_plan::{Given, Instruction, Operand, Padding, Plan, Program, ScalarRange, Step, ValueId, Work};
 use wgrad_tensor::dtype::DType;
