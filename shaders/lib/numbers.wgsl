@@ -72,6 +72,19 @@ fn min_u32(x: u32, y: u32) -> u32 {
     return min(x, y);
 }
 
+// The nearest whole number, halves to even.
+fn round_f32(x: f32) -> f32 {
+    return round(x);
+}
+
+// Some drivers round halves of f64 down.
+fn round_f64(x: f64) -> f64 {
+    let below = floor(x);
+    let rest = x - below;
+    let is_odd = floor(below * f64(0.5)) * f64(2.0) != below;
+    return select(below, below + f64(1.0), rest > f64(0.5) || (rest == f64(0.5) && is_odd));
+}
+
 // -1, 0 or 1; x itself where it is zero or NaN.
 fn sign_f32(x: f32) -> f32 {
     return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);

@@ -55,7 +55,7 @@ crate::elementwise! {
     /// The smallest whole number not below `x`. Its gradient is zero, as in PyTorch.
     pub algebraic CEIL: ceil(x) -> y { x.ceil() } "ceil(x)" { NOTHING, g => g.zeros_like() }
     /// The nearest whole number, halves to even. Its gradient is zero, as in PyTorch.
-    pub algebraic ROUND: round(x) -> y { x.round() } "round(x)" { NOTHING, g => g.zeros_like() }
+    pub algebraic ROUND: round(x) -> y { x.round() } "round_TYPE(x)" { NOTHING, g => g.zeros_like() }
     /// The whole number towards zero. Its gradient is zero, as in PyTorch.
     pub algebraic TRUNC: trunc(x) -> y { x.trunc() } "trunc(x)" { NOTHING, g => g.zeros_like() }
     /// `-x`.
