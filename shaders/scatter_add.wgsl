@@ -22,16 +22,13 @@ fn locate(place: u32) -> vec3<u32> {
 }
 //}
 
-@group(0) @binding(0) var<storage, read> base: array<Number>;
-@group(0) @binding(1) var<storage, read> picks: array<u32>;
-@group(0) @binding(2) var<storage, read> source: array<Number>;
-@group(0) @binding(3) var<storage, read_write> output: array<Number>;
-@group(0) @binding(4) var<storage, read_write> status: array<atomic<u32>>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> picks: array<u32>;
+@group(0) @binding(1) var<storage, read> source: array<Number>;
+@group(0) @binding(2) var<storage, read_write> output: array<Number>;
+@group(0) @binding(3) var<storage, read_write> status: array<atomic<u32>>;
+@group(0) @binding(4) var<uniform> params: Params;
 
 override threads: u32 = 64;
-// Whether this is the first of several passes along the axis; the others find the output begun.
-override first: bool = true;
 
 @compute @workgroup_size(threads)
 fn main(
@@ -49,11 +46,6 @@ fn main(
     let pick_stride = params.pick_stride;
     let start = (item / params.places) * params.part;
     let end = min(start + params.part, axis_size);
-    if first {
-        for (var i = start; i < end; i++) {
-            output[at.x + i * axis_stride] = base[at.x + i * axis_stride];
-        }
-    }
     let last = select(0u, params.end, at.z != 0u);
     for (var i = params.start; i < last; i++) {
         var pick = picks[at.y + i * pick_stride];

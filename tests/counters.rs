@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::gpt::{Gpt, Sizes};
 use common::seed;
 use std::collections::BTreeSet;
 use wgrad::device::Stats;
@@ -244,6 +245,37 @@ fn free_memory_goes_back() -> wgrad::Result<()> {
         device.release_free_memory();
         let after = device.stats();
         assert!(after.free_bytes == 0 && after.bytes <= before.bytes, "{device}: {before:?} {after:?}");
+    }
+    Ok(())
+}
+
+/// A quarter of GPT-2 small in each direction but the number of heads and layers.
+const QUARTER: Sizes = Sizes { vocabulary: 12_564, context: 256, width: 192, heads: 12, layers: 12 };
+/// What PyTorch saves for its backward pass: `tests/saved_by_pytorch.py 12564 256 192 12 12`.
+const SAVED_BY_PYTORCH: u64 = 89_600_004;
+
+/// tests/plans.rs plans this for a GPT-2 small; here it is what devices have.
+#[test]
+fn the_memory_of_a_training_step_is_bounded() -> wgrad::Result<()> {
+    let mut devices = vec![Device::new(Planned::new(wgrad_cpu::Cpu::new()))];
+    #[cfg(feature = "gpu")]
+    devices.push(Device::new(Planned::new(Gpu::noop()?)));
+    for device in &devices {
+        let model = Gpt::new(QUARTER, device);
+        let parameters = model.parameters();
+        let sizes = parameters.iter().map(|p| p.meta().map(|meta| meta.bytes() as u64));
+        let bytes = sizes.sum::<wgrad::Result<u64>>()?;
+        let mut optimizer = AdamW::new(parameters, 1e-3);
+        let tokens = Tensor::from_slice(&[1u32; 256], [1, 256], device);
+        for _ in 0..2 {
+            let loss = model.forward(&tokens).cross_entropy(&tokens);
+            let (gradients, _) = clip_grad_norm(&loss.backward()?, 1.0)?;
+            optimizer.step(gradients)?;
+        }
+        let (peak, allowed) = (device.stats().peak_bytes, 4 * bytes + SAVED_BY_PYTORCH);
+        let ratio = peak as f64 / allowed as f64;
+        println!("{device}: {:.1} MB at once, {ratio:.3} of {:.1} MB", peak as f64 / 1e6, allowed as f64 / 1e6);
+        assert!(ratio <= 1.15, "{:?}", device.stats());
     }
     Ok(())
 }

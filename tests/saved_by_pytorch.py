@@ -1,18 +1,21 @@
-"""Counts the bytes that PyTorch saves for the backward pass of a GPT-2 small, for tests/plans.rs to hold ours against.
+"""Counts the bytes that PyTorch saves for the backward pass of a GPT, for tests/plans.rs and tests/counters.rs to hold
+ours against: of a GPT-2 small, or with other sizes.
 
     python3 tests/saved_by_pytorch.py
+    python3 tests/saved_by_pytorch.py 12564 256 192 12 12
 
 The model is that of tests/common/gpt.rs: projections apart, attention written out, the head tied. Every storage that
 autograd saves is counted once, parameters left out. Made with PyTorch 2.15.
 """
 
 import math
+import sys
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS = 50257, 1024, 768, 12, 12
+VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS = [int(size) for size in sys.argv[1:]] or [50257, 1024, 768, 12, 12]
 
 
 class Block(nn.Module):

@@ -147,10 +147,13 @@ fn is_foreign(step: &Step) -> bool {
 }
 
 /// For each result of a step, the operand whose place it takes: where the plan says so, somebody else may still hold that.
-/// Other kernels than elementwise ones read elements after others have written.
+/// Most other kernels than elementwise ones read elements after others have written.
 fn taken(step: &Step, held: &[bool]) -> impl Iterator<Item = Option<usize>> {
-    let is_elementwise = matches!(&step.work, Work::Program(program) if !combines(program));
-    let may = move |&number: &usize| is_elementwise && held.get(step.operands[number].value) == Some(&false);
+    let works_in_place = match &step.work {
+        Work::Program(program) => !combines(program),
+        Work::Op { op, then, .. } => then.is_none() && matches!(op.compute(), Compute::ScatterAdd(_)),
+    };
+    let may = move |&number: &usize| works_in_place && held.get(step.operands[number].value) == Some(&false);
     step.in_place.iter().map(move |taken| taken.filter(&may))
 }
 

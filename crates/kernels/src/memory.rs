@@ -86,11 +86,10 @@ impl Memory {
         Ok(Block { number, raw, purpose, memory: self.clone() })
     }
 
-    /// Sizes are rounded up by an eighth at most, so that a few classes serve all. All are multiples of 16 bytes: kernels
-    /// read and write whole words, and whole groups of four. More than a buffer of this
-    /// device may have is refused.
+    /// Large sizes are rounded up by a 32nd at most, so that near ones share. All are multiples of 16 bytes: kernels read
+    /// and write whole words, and whole groups of four. More than a buffer of this device may have is refused.
     pub fn size_class(&self, bytes: u64) -> Result<u64> {
-        let step = (bytes.next_power_of_two() / 8).max(256);
+        let step = (bytes.next_power_of_two() / 64).max(256);
         let class = bytes.max(1).next_multiple_of(step);
         let exact = bytes.next_multiple_of(16);
         match (class <= self.limit, exact <= self.limit) {

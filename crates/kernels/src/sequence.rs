@@ -8,10 +8,9 @@ use crate::params::Blocks;
 use crate::pipelines::Pipeline;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use wgrad_plan::{Plan, Step, ValueId};
+use wgrad_plan::{Need, Plan, Step, ValueId, take_turns};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem, Result};
-use wgrad_tensor::ids::IdMap;
 
 /// Something that kernels bind: the run's status words, its parameters, or a block of memory, first those of the plan's
 /// inputs and then those that a run takes.
@@ -69,9 +68,9 @@ pub(crate) struct Builder<'a> {
     lent: &'a [Lent],
     /// Where each value is by now.
     homes: Vec<Option<Home>>,
-    /// The blocks' bytes as memory counts them, and by these the blocks that nothing needs any more.
-    sizes: Vec<u64>,
-    free: IdMap<u64, Vec<Home>>,
+    /// What the kernels write, which has a home of its own until all are known, and the inputs that nothing needs any more.
+    needs: Vec<Need>,
+    left: Vec<(Home, Need)>,
     sequence: Sequence,
 }
 
@@ -84,11 +83,10 @@ impl<'a> Builder<'a> {
                 *place = Some(home);
             }
         }
-        let sizes = [0; INPUTS].into_iter().chain(lent.iter().map(|lent| lent.size)).collect();
         let params = Blocks::new(alignment);
         let (calls, blocks, outputs, checks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let sequence = Sequence { calls, blocks, outputs, params, checks };
-        Builder { memory, plan, lent, homes, sizes, free: IdMap::default(), sequence }
+        Builder { memory, plan, lent, homes, needs: Vec::new(), left: Vec::new(), sequence }
     }
 
     /// Adds the kernels of the plan's `number`-th step, which write to blocks of their own or over what they read.
@@ -96,7 +94,7 @@ impl<'a> Builder<'a> {
         for (result, &value) in step.results.iter().enumerate() {
             let home = match lowered.taken.get(result).copied().flatten() {
                 Some(operand) => self.leave(step.operands[operand].value),
-                None => Some(self.take(self.plan.capacity(value).max(self.bytes(value)), number)?),
+                None => Some(self.take(bytes(self.plan, value), number)?),
             };
             if let Some(place) = self.homes.get_mut(value) {
                 *place = home;
@@ -118,30 +116,57 @@ impl<'a> Builder<'a> {
             let pipeline = kernel.pipeline.clone();
             self.sequence.calls.push(Call { step: number, pipeline, homes, params, grid: kernel.grid });
         }
-        scratch.into_iter().for_each(|home| self.give(home));
+        scratch.into_iter().for_each(|home| self.give(home, number));
         for &value in &step.frees {
             if let Some(home) = self.leave(value) {
-                self.give(home);
+                self.give(home, number);
             }
         }
         Ok(())
     }
 
-    /// All kernels, and where the plan's outputs are then.
+    /// All kernels, in as few blocks as serve all in turns, and where the plan's outputs are then.
     pub fn finish(mut self) -> Result<Sequence> {
-        let mut is_known = vec![false; self.sizes.len()];
+        let homes = self.share();
+        let mut sequence = self.sequence;
+        sequence.calls.iter_mut().flat_map(|call| &mut call.homes).for_each(|home| *home = homes[*home]);
+        let mut is_known = vec![false; homes.len()];
         for &value in &self.plan.outputs {
             let missing = || device_error(ErrorKind::Value, "run", "the plan does not compute one of its outputs");
-            let home = self.homes.get(value).copied().flatten().ok_or_else(missing)?;
+            let home = homes[self.homes.get(value).copied().flatten().ok_or_else(missing)?];
             let is_input = self.plan.inputs.get(home - INPUTS) == Some(&value);
             let is_new = !std::mem::replace(&mut is_known[home], true) && !is_input;
-            self.sequence.outputs.push(Output { home, bytes: self.bytes(value), is_new });
+            sequence.outputs.push(Output { home, bytes: bytes(self.plan, value), is_new });
         }
-        Ok(self.sequence)
+        Ok(sequence)
     }
 
-    fn bytes(&self, value: ValueId) -> usize {
-        self.plan.values.get(value).map_or(0, |meta| meta.bytes())
+    /// Chooses the blocks: for each home so far, where it is in them. What leaves the run takes no more than it fills: it
+    /// may be held for long.
+    fn share(&mut self) -> Vec<Home> {
+        let first = INPUTS + self.lent.len();
+        let written = self.needs.len();
+        for home in self.plan.outputs.iter().filter_map(|&value| self.homes.get(value).copied().flatten()) {
+            if let Some(need) = home.checked_sub(first).and_then(|number| self.needs.get_mut(number)) {
+                need.most = need.bytes;
+            }
+        }
+        let (left, needs): (Vec<Home>, Vec<Need>) = std::mem::take(&mut self.left).into_iter().unzip();
+        self.needs.extend(needs);
+        let (sizes, places) = take_turns(&self.needs);
+        let mut found: Vec<Option<Home>> = vec![None; sizes.len()];
+        for (&home, &place) in left.iter().zip(&places[written..]) {
+            found[place] = Some(home);
+        }
+        // In the order in which they are first written.
+        let blocks = &mut self.sequence.blocks;
+        let taken = self.needs.iter().zip(&places).take(written).map(|(need, &place)| {
+            *found[place].get_or_insert_with(|| {
+                blocks.push((sizes[place], *need.steps.start()));
+                first + blocks.len() - 1
+            })
+        });
+        (0..first).chain(taken).collect()
     }
 
     fn home(&self, place: Place, scratch: &[Home]) -> Result<Home, Problem> {
@@ -153,26 +178,34 @@ impl<'a> Builder<'a> {
         found.ok_or_else(|| Problem::new(ErrorKind::Value, format!("{place:?} of the plan is used before it is there")))
     }
 
-    /// A block for so many bytes.
+    /// A home for so many bytes that the kernels of a step write.
     fn take(&mut self, bytes: usize, step: usize) -> Result<Home, Problem> {
-        let size = self.memory.size_class(bytes as u64).map_err(problem)?;
-        if let Some(home) = self.free.get_mut(&size).and_then(Vec::pop) {
-            return Ok(home);
-        }
-        self.sizes.push(size);
-        self.sequence.blocks.push((bytes, step));
-        Ok(self.sizes.len() - 1)
+        let bytes = self.memory.size_class(bytes as u64).map_err(problem)? as usize;
+        self.needs.push(Need { bytes, steps: step..=self.plan.steps.len(), most: usize::MAX });
+        Ok(INPUTS + self.lent.len() + self.needs.len() - 1)
     }
 
-    /// The block of a value that nothing needs any more.
+    /// The home of a value that nothing needs any more.
     fn leave(&mut self, value: ValueId) -> Option<Home> {
         self.homes.get_mut(value).and_then(Option::take)
     }
 
-    /// Lets a block be taken again, unless it is somebody else's too.
-    fn give(&mut self, home: Home) {
-        if self.lent.get(home - INPUTS).is_none_or(|lent| !lent.is_held) {
-            self.free.entry(self.sizes[home]).or_default().push(home);
+    /// Lets others have a home after a step, unless it is somebody else's too.
+    fn give(&mut self, home: Home, step: usize) {
+        match self.lent.get(home - INPUTS) {
+            Some(lent) if lent.is_held => {}
+            Some(lent) => {
+                let need = Need { bytes: lent.size as usize, steps: 0..=step, most: 0 };
+                self.left.push((home, need));
+            }
+            None => {
+                let need = &mut self.needs[home - INPUTS - self.lent.len()];
+                need.steps = *need.steps.start()..=step;
+            }
         }
     }
+}
+
+fn bytes(plan: &Plan, value: ValueId) -> usize {
+    plan.values.get(value).map_or(0, |meta| meta.bytes())
 }

@@ -23,6 +23,7 @@ mod profile;
 mod read;
 mod space;
 mod text;
+mod turns;
 
 pub use backend::Backend;
 pub use kept::Kept;
@@ -31,3 +32,4 @@ pub use paper::{Notes, Paper, Run};
 pub use plan::{Given, Instruction, Operand, Origin, Plan, Program, ScalarRange, Step, ValueId, Watch, Work};
 pub use planned::Planned;
 pub use profile::{KernelRun, Profile};
+pub use turns::{Need, take_turns};

@@ -1,7 +1,7 @@
 //! Which values take turns in the same memory.
 
 use crate::plan::{Instruction, Plan, Program, Step, ValueId, Work};
-use std::cmp::Reverse;
+use crate::turns::{Need, take_turns};
 use std::ops::RangeInclusive;
 use wgrad_tensor::op::Compute;
 
@@ -94,41 +94,23 @@ fn levels(program: &Program, step: &Step) -> Vec<Option<usize>> {
 }
 
 /// The bytes that each value's buffer is to have. Values that are not needed at the same time get one capacity, that of
-/// the largest among them, so that a pool which hands out what is free of that capacity lets them take turns.
-///
-/// Largest first, each goes to a buffer that is free while it is needed, to the one that waits the shortest time for it or
-/// after it ("greedy by size improved" in Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
-/// 2020). None lies in more than twice its bytes: what it does not fill is lost while it is there.
+/// the largest among them, so that a pool which hands out what is free of that capacity lets them take turns. None gets
+/// more than twice its bytes, which others may need at the same time.
 pub(crate) fn capacities(plan: &Plan) -> Vec<usize> {
     let mut capacities: Vec<usize> = plan.values.iter().map(|meta| meta.bytes()).collect();
     let Lives { owner, needed } = Lives::new(plan);
-    let mut turns: Vec<ValueId> =
-        (0..capacities.len()).filter(|&value| needed[value].is_some() && capacities[value] > SMALL).collect();
-    turns.sort_by_key(|&value| Reverse(capacities[value]));
-    let mut buffers: Vec<(usize, Vec<RangeInclusive<usize>>)> = Vec::new();
-    for value in turns {
-        let Some(time) = &needed[value] else { continue };
-        let bytes = capacities[value];
-        let fitting = buffers.iter_mut().filter(|(capacity, _)| *capacity <= 2 * bytes);
-        let waits = fitting.filter_map(|buffer| {
-            let gaps = buffer.1.iter().map(|other| gap(other, time)).collect::<Option<Vec<usize>>>()?;
-            Some((gaps.into_iter().min(), buffer))
-        });
-        match waits.min_by_key(|(wait, _)| *wait).map(|(_, buffer)| buffer) {
-            Some((capacity, times)) => {
-                times.push(time.clone());
-                capacities[value] = *capacity;
-            }
-            None => buffers.push((bytes, vec![time.clone()])),
+    let (mut values, mut needs) = (Vec::new(), Vec::new());
+    for (value, (&bytes, steps)) in capacities.iter().zip(needed).enumerate() {
+        if let Some(steps) = steps.filter(|_| bytes > SMALL) {
+            values.push(value);
+            needs.push(Need { bytes, steps, most: 2 * bytes });
         }
     }
+    let (buffers, places) = take_turns(&needs);
+    for (value, place) in values.into_iter().zip(places) {
+        capacities[value] = buffers[place];
+    }
     owner.into_iter().map(|owner| capacities[owner]).collect()
-}
-
-/// The steps between two times; `None` where they meet.
-fn gap(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> Option<usize> {
-    let (first, second) = if a.start() <= b.start() { (a, b) } else { (b, a) };
-    second.start().checked_sub(first.end() + 1)
 }
 
 /// When memory is needed.

@@ -6,7 +6,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use wgrad_tensor::ids::IdSet;
 
-/// Groups after those that they read from; where there is a choice, as they were recorded.
+/// When a group runs among those that could: whether it does not shrink what it reads, and the rank of its last item.
+type Turn = (bool, (usize, usize));
+
+/// Groups after those that they read from. Where there is a choice, first those that write much less than they read, since
+/// that may be free then, and the others as they were recorded.
 pub(crate) fn order(items: &Items<'_>, groups: &Groups) -> Vec<usize> {
     // How many others each group waits for.
     let mut waits_for = vec![0; groups.groups.len()];
@@ -22,14 +26,15 @@ pub(crate) fn order(items: &Items<'_>, groups: &Groups) -> Vec<usize> {
             }
         }
     }
-    let last = |group: usize| {
-        let group = groups.groups[group].as_ref()?;
-        group.items.last().map(|&item| items.rank[item])
+    let shrinks = shrinks(items, groups);
+    let turn = |group: usize| -> Option<Turn> {
+        let last = *groups.groups[group].as_ref()?.items.last()?;
+        Some((!shrinks[group], items.rank[last]))
     };
-    let mut ready: BinaryHeap<Reverse<((usize, usize), usize)>> = BinaryHeap::new();
+    let mut ready: BinaryHeap<Reverse<(Turn, usize)>> = BinaryHeap::new();
     for (group, waits) in waits_for.iter().enumerate() {
-        if let (true, Some(last)) = (*waits == 0, last(group)) {
-            ready.push(Reverse((last, group)));
+        if let (true, Some(turn)) = (*waits == 0, turn(group)) {
+            ready.push(Reverse((turn, group)));
         }
     }
     let mut order = Vec::new();
@@ -37,11 +42,37 @@ pub(crate) fn order(items: &Items<'_>, groups: &Groups) -> Vec<usize> {
         order.push(group);
         for &reader in &readers[group] {
             waits_for[reader] -= 1;
-            if let (true, Some(last)) = (waits_for[reader] == 0, last(reader)) {
-                ready.push(Reverse((last, reader)));
+            if let (true, Some(turn)) = (waits_for[reader] == 0, turn(reader)) {
+                ready.push(Reverse((turn, reader)));
             }
         }
     }
     debug_assert_eq!(order.len(), groups.groups.iter().flatten().count(), "groups wait for each other");
     order
+}
+
+/// Whether each group writes less than half as many bytes as it reads from others.
+fn shrinks(items: &Items<'_>, groups: &Groups) -> Vec<bool> {
+    let (mut read, mut written) = (vec![0usize; groups.groups.len()], vec![0usize; groups.groups.len()]);
+    let mut is_read: IdSet<(Base, usize)> = IdSet::default();
+    let mut is_written: IdSet<Base> = IdSet::default();
+    let reads = items
+        .items
+        .iter()
+        .zip(&groups.of)
+        .flat_map(|(item, &of)| item.reads.iter().map(move |read| (read.base, Some(of))));
+    for (base, reader) in reads.chain(items.wanted.iter().map(|&base| (base, None))) {
+        let Base::Item(item, output) = base else { continue };
+        let (from, bytes) = (groups.of[item], items.items[item].metas[output].bytes());
+        if reader == Some(from) {
+            continue;
+        }
+        if is_written.insert(base) {
+            written[from] = written[from].saturating_add(bytes);
+        }
+        if let Some(reader) = reader.filter(|&reader| is_read.insert((base, reader))) {
+            read[reader] = read[reader].saturating_add(bytes);
+        }
+    }
+    read.into_iter().zip(written).map(|(read, written)| written < read / 2).collect()
 }

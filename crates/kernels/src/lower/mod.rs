@@ -113,7 +113,7 @@ impl<'a> Lowering<'a> {
             Work::Program(program) if combines(program) => self.rows(program, &inputs, &outputs)?,
             Work::Program(program) => self.map_over(program, &inputs, &outputs, taken)?,
             Work::Op { op, scalars, then } => match then {
-                None => self.op(step, op.compute(), scalars, &inputs, &outputs)?,
+                None => self.op(step, op.compute(), scalars, &inputs, &outputs, taken)?,
                 Some(then) => {
                     let dtype = then.product().ok_or_else(|| unfit(&op.compute(), inputs.len()))?;
                     let metas: Vec<Meta> =
@@ -135,6 +135,7 @@ impl<'a> Lowering<'a> {
         scalars: &ScalarRange,
         inputs: &[Input],
         outputs: &[Place],
+        taken: &[Option<usize>],
     ) -> Result<(), Problem> {
         let metas = self.metas(step)?;
         let inputs = match compute {
@@ -156,7 +157,8 @@ impl<'a> Lowering<'a> {
                 self.gather(axis, source, index, output, meta)
             }
             (Compute::ScatterAdd(axis), [base, index, source], &[output], [meta]) => {
-                self.scatter_add(axis, [base, index, source], output, meta)
+                let base = Some(base).filter(|_| taken.iter().all(Option::is_none));
+                self.scatter_add(axis, [index, source], base, output, meta)
             }
             (Compute::Cat(axis), inputs, &[output], [meta]) => self.cat(axis, inputs, output, meta),
             (Compute::Custom(custom), inputs, outputs, metas) => {
@@ -241,12 +243,16 @@ impl<'a> Lowering<'a> {
         if input.layout.is_contiguous() && input.padding.is_none() {
             return Ok(input.clone());
         }
-        let shape = input.layout.shape.clone();
-        let place = self.scratch(shape.count() * input.dtype.size());
+        let place = self.scratch(input.layout.shape.count() * input.dtype.size());
+        self.copy(input, place)?;
+        Ok(Input::whole(place, input.dtype, Layout::contiguous(&input.layout.shape)))
+    }
+
+    /// Copies an input's elements in order.
+    fn copy(&mut self, input: &Input, to: Place) -> Result<(), Problem> {
         let code = vec![Instruction::Load(0, input.dtype)];
-        let copy = Program { shape: shape.clone(), row_axes: 0, code, stores: vec![0] };
-        self.map(&copy, std::slice::from_ref(input), &[place])?;
-        Ok(Input::whole(place, input.dtype, Layout::contiguous(&shape)))
+        let copy = Program { shape: input.layout.shape.clone(), row_axes: 0, code, stores: vec![0] };
+        self.map(&copy, std::slice::from_ref(input), &[to])
     }
 
     fn input(&self, operand: &Operand) -> Input {

@@ -10,11 +10,12 @@ use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::op::{Meta, Windows};
 
 impl Lowering<'_> {
-    /// Inputs: base, index, source.
+    /// Inputs: index, source, and the base unless the output lies where that does.
     pub(super) fn scatter_add(
         &mut self,
         axis: usize,
-        [base, index, source]: [&Input; 3],
+        [index, source]: [&Input; 2],
+        base: Option<&Input>,
         output: Place,
         meta: &Meta,
     ) -> Result<(), Problem> {
@@ -33,6 +34,9 @@ impl Lowering<'_> {
                 _ => Err(Problem::new(ErrorKind::Index, "no index is within an axis of size 0")),
             };
         }
+        if let Some(base) = base {
+            self.copy(base, output)?;
+        }
         let (walk, limits) = places(axis, shape, indices);
         let (places, size) = (walk.count(), shape[axis]);
         // Parts of the axis, so that there is work for all even where the other axes are short.
@@ -41,7 +45,7 @@ impl Lowering<'_> {
         let items = places * size.div_ceil(part);
         let check = self.check(size, index.dtype);
         let length = indices[axis];
-        // Long axes are walked in several passes, one after the other; the first one also copies the base.
+        // Long axes are walked in several passes, one after the other.
         for start in (0..length.max(1)).step_by(TURNS / 2) {
             let mut params = Params::of(&[items, places, size]);
             params.strides(&[shape.strides()[axis]]);
@@ -50,13 +54,9 @@ impl Lowering<'_> {
             params.slot(check);
             walk.params(&mut params);
             params.sizes(&limits);
-            let first = start == 0;
             let launch = Launch {
-                key: Key::new("scatter_add")
-                    .number(walk.sizes.len())
-                    .number(meta.dtype as usize)
-                    .number(usize::from(first)),
-                inputs: vec![base.place, index.place, source.place],
+                key: Key::new("scatter_add").number(walk.sizes.len()).number(meta.dtype as usize),
+                inputs: vec![index.place, source.place],
                 outputs: vec![output, Place::Status],
                 params,
                 groups: items.div_ceil(THREADS),
@@ -64,8 +64,7 @@ impl Lowering<'_> {
             self.launch(launch, || {
                 let text = file("scatter_add")?.replace("alias Number = f32;", &format!("alias Number = {number};"));
                 let text = fill(&text, "windows", &windows(&walk, limits.len()));
-                let overrides = [("threads", THREADS as f64), ("first", f64::from(u8::from(first)))];
-                Ok(Source::own(format!("scatter_add {number}"), &text, &overrides))
+                Ok(Source::own(format!("scatter_add {number}"), &text, &[("threads", THREADS as f64)]))
             })?;
         }
         Ok(())
