@@ -46,7 +46,7 @@ impl Lowering<'_> {
         let check = self.check(size, index.dtype);
         let length = indices[axis];
         // Long axes are walked in several passes, one after the other.
-        for start in (0..length.max(1)).step_by(TURNS / 2) {
+        for start in (0..length).step_by(TURNS / 2) {
             let mut params = Params::of(&[items, places, size]);
             params.strides(&[shape.strides()[axis]]);
             params.sizes(&[part, start, length.min(start + TURNS / 2)]);
