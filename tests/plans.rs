@@ -113,7 +113,20 @@ fn a_block_of_norm_linear_and_gelu() -> Result<(), Box<dyn Error>> {
     for parameter in &parameters {
         wanted.push(gradients.get(&parameter.tensor())?);
     }
-    golden("block_backward", &wanted)?;
+    assert!(kernels(&golden("block_backward", &wanted)?) <= 7);
+    Ok(())
+}
+
+#[test]
+fn a_product_is_written_once_for_all_that_follows_it() -> Result<(), Box<dyn Error>> {
+    let (device, _) = paper();
+    let [q, k, v, g] = [(); 4].map(|()| tensor(&[2, 3, 16, 8], &device));
+    let (q, k, v) = (q?.requires_grad(), k?.requires_grad(), v?.requires_grad());
+    let y = (q.matmul(&k.transpose(-2, -1)) / 8f64.sqrt()).softmax(-1).matmul(&v);
+    y.eval()?;
+    let gradients = (&y * &g?).sum(..).backward()?;
+    let wanted = [&q, &k, &v].map(|leaf| gradients.get(leaf)).into_iter().collect::<wgrad::Result<Vec<_>>>()?;
+    assert!(kernels(&golden("attention_backward", &wanted)?) <= 7);
     Ok(())
 }
 

@@ -216,10 +216,30 @@ fn keep(node: &Arc<Node>, wanted: &mut Wanted) {
             continue;
         }
         match node.op().compute() {
-            Compute::View | Compute::Pad(_) | Compute::Map(_) if node.checkpoint().is_none() => {
+            Compute::View | Compute::Pad(_) | Compute::Map(_) if node.checkpoint().is_none() && !ends_fold(&node) => {
                 node.with_inputs(|inputs| open.extend(inputs.iter().map(|input| input.node().clone())));
             }
             _ => wanted.add(&node),
         }
+    }
+}
+
+/// Whether elementwise steps with numbers make a value of a fold's result alone, as a mean is made of a sum: it takes no
+/// more memory than that, and several kernels of the walk back would each make it anew.
+fn ends_fold(node: &Arc<Node>) -> bool {
+    let (mut node, mut steps) = (node.clone(), 0);
+    loop {
+        let below = match node.op().compute() {
+            Compute::Reduce(_, [_, ..]) => return steps > 0,
+            Compute::Map(_) | Compute::View if node.is_pending() => node.with_inputs(|inputs| match inputs {
+                [input] if input.meta().is_ok_and(|meta| meta.shape.count() == node.metas()[0].shape.count()) => {
+                    Some(input.node().clone())
+                }
+                _ => None,
+            }),
+            _ => None,
+        };
+        let Some(below) = below else { return false };
+        (node, steps) = (below, steps + 1);
     }
 }

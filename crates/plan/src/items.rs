@@ -39,7 +39,7 @@ pub(crate) enum Kind {
 }
 
 /// Whose value is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Base {
     /// An output of an item.
     Item(usize, usize),

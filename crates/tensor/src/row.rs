@@ -19,6 +19,11 @@ pub struct RowOp {
 }
 
 impl RowOp {
+    /// Whether it multiplies one tensor by a number: it does the same to that one's gradient, and reads nothing for it.
+    fn scales(&self) -> bool {
+        matches!((self.row.basic, self.number), (Some(Basic::Mul), Some(_)) | (Some(Basic::Div), Some(1)))
+    }
+
     /// Shape and dtype of the result, or what is wrong with the inputs.
     pub(crate) fn result(&self, inputs: &[&Meta]) -> Result<Meta, Problem> {
         let row = self.row;
@@ -75,7 +80,7 @@ impl Op for RowOp {
     }
 
     fn reads(&self) -> Reads {
-        self.row.reads
+        if self.scales() { Reads::NOTHING } else { self.row.reads }
     }
 
     fn gradient(&self, call: &Call<'_>) -> Result<Gradients, Problem> {
@@ -85,8 +90,7 @@ impl Op for RowOp {
         let (Some(place), [x, ..], [number, ..]) = (self.number, call.inputs, call.scalars) else {
             return Ok(sum_repeated(call.inputs, rule(call)));
         };
-        // What is linear in the tensor does the same to its gradient.
-        if let (Some(Basic::Mul), _) | (Some(Basic::Div), 1) = (self.row.basic, place) {
+        if self.scales() {
             let gradient = call.grads.first().cloned().flatten();
             return Ok(smallvec![gradient.map(|g| g.elementwise_number(self.row, &[], *number, place))]);
         }

@@ -4,7 +4,7 @@ use super::bits::Bits;
 use super::{Form, Group, Grouping, item_of};
 use crate::items::{Base, Kind, is_made_from_positions};
 use crate::read::{Read, through_all};
-use wgrad_tensor::ids::{IdMap, IdSet};
+use wgrad_tensor::ids::IdSet;
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Meta, Reduction};
 
@@ -110,69 +110,9 @@ impl Grouping<'_, '_> {
         }
     }
 
-    /// Computes again what other kernels read of an item, where they can make it of values that they read anyway. Then it
-    /// need not be written, nor be kept until they run.
-    pub(super) fn keep_less(&mut self, value: usize) {
-        let elsewhere = |&reader: &usize| self.done.of[reader] != self.done.of[value];
-        let readers: Vec<usize> = self.readers[value].iter().copied().filter(elsewhere).collect();
-        let needed = |&reader: &usize| Some((reader, self.made_of_what_is_read(value, reader)?));
-        if self.item(value).is_free || self.wanted.contains(&value) || readers.is_empty() {
-            return;
-        }
-        let Some(all) = readers.iter().map(needed).collect::<Option<Vec<_>>>() else { return };
-        let mut made: IdMap<usize, usize> = IdMap::default();
-        for (reader, needed) in all {
-            match made.get(&self.done.of[reader]) {
-                Some(&twin) => self.redirect(reader, value, twin),
-                None => {
-                    if let Some(twin) = self.make_again(value, reader, &needed) {
-                        made.insert(self.done.of[reader], twin);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The elementwise items, in order, that make a value of what a reader's kernel reads anyway.
-    fn made_of_what_is_read(&self, value: usize, reader: usize) -> Option<Vec<usize>> {
-        let elementwise = |item: usize| matches!(self.item(item).kind, Kind::Map(_));
-        let group = self.done.groups[self.done.of[reader]].as_ref()?;
-        let count = self.item(value).metas[0].shape.count();
-        let whole = |read: &Read| item_of(read.base) != Some(value) || read.is_linear(count);
-        // What is made again stands right before a recorded item.
-        let is_recorded = reader < self.items.graph_items;
-        if !is_recorded || !elementwise(reader) || group.count != count || !self.item(reader).reads.iter().all(whole) {
-            return None;
-        }
-        let is_read = |base: Base| {
-            let reads = group.items.iter().flat_map(|&item| &self.item(item).reads);
-            reads.filter(|read| item_of(read.base) != Some(value)).any(|read| read.base == base)
-        };
-        let (mut needed, mut open) = (Vec::new(), vec![value]);
-        while let Some(value) = open.pop() {
-            if needed.contains(&value) {
-                continue;
-            }
-            if !elementwise(value) || self.is_compared(value) || !self.is_open(value) || needed.len() == MOST_AGAIN {
-                return None;
-            }
-            needed.push(value);
-            for read in &self.item(value).reads {
-                match item_of(read.base) {
-                    _ if is_read(read.base) => {}
-                    Some(from) if self.item(from).is_free => {}
-                    Some(from) if read.is_linear(count) => open.push(from),
-                    _ => return None,
-                }
-            }
-        }
-        needed.sort_unstable_by_key(|&value| self.items.rank[value]);
-        Some(needed)
-    }
-
     /// Lets `item` read a copy of `base` that is made in its own kernel, by copies of the items that are `needed` for it;
     /// gives the copy, where that works out.
-    fn make_again(&mut self, base: usize, item: usize, needed: &[usize]) -> Option<usize> {
+    pub(super) fn make_again(&mut self, base: usize, item: usize, needed: &[usize]) -> Option<usize> {
         let first = self.items.items.len();
         let twin = |old: usize| needed.iter().position(|&needed| needed == old).map(|at| first + at);
         for (at, &old) in needed.iter().enumerate() {
@@ -243,14 +183,14 @@ impl Grouping<'_, '_> {
 
     /// Elements that are compared with a largest or smallest one must have its bits, which a second computation of them
     /// need not have.
-    fn is_compared(&self, value: usize) -> bool {
+    pub(super) fn is_compared(&self, value: usize) -> bool {
         let compares =
             |&reader: &usize| matches!(self.item(reader).kind, Kind::Reduce(Reduction::Max | Reduction::Min, _));
         self.readers[value].iter().any(compares)
     }
 
     /// Whether an item is what becomes of a product in the product's own kernel.
-    fn comes_from_product(&self, item: usize) -> bool {
+    pub(super) fn comes_from_product(&self, item: usize) -> bool {
         let of = self.done.of[item];
         if !self.done.groups[of].as_ref().is_some_and(|group| group.form == Form::Contraction) {
             return false;
@@ -268,7 +208,7 @@ impl Grouping<'_, '_> {
     }
 
     /// Lets an item read another value in place of one.
-    fn redirect(&mut self, item: usize, from: usize, to: usize) {
+    pub(super) fn redirect(&mut self, item: usize, from: usize, to: usize) {
         for read in &mut self.items.items[item].reads {
             if let Base::Item(base, output) = read.base
                 && base == from
@@ -340,9 +280,9 @@ impl Grouping<'_, '_> {
 }
 
 /// How many different elements a window shows.
-fn elements(layout: &Layout) -> usize {
+pub(super) fn elements(layout: &Layout) -> usize {
     layout.merged().iter().filter(|(_, stride)| *stride != 0).map(|(size, _)| size).product()
 }
 
 /// Steps that are cheaper to do again than to keep their result.
-const MOST_AGAIN: usize = 16;
+pub(super) const MOST_AGAIN: usize = 16;

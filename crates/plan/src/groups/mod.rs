@@ -6,6 +6,7 @@
 mod bits;
 mod inline;
 mod join;
+mod less;
 
 use crate::items::{Base, Item, Items, Kind};
 use crate::read::with_axes_last;
@@ -69,12 +70,13 @@ pub(crate) fn group(items: &mut Items<'_>, bindings: usize) -> Groups {
             grouping.place(item);
         }
         // What had no rows when it was looked at may have some now.
-        let all: Vec<usize> = (start..end).chain(grouping.extra..grouping.items.items.len()).collect();
+        let all = grouping.opened();
         for &item in &all {
             grouping.join_sources(item);
         }
         grouping.join_siblings(&all);
-        all.iter().for_each(|&item| grouping.keep_less(item));
+        grouping.keep_less(&all);
+        grouping.join_siblings(&grouping.opened());
         grouping.now = count;
         grouping.dissolve_too_large();
     }
@@ -147,6 +149,11 @@ impl<'g, 'a> Grouping<'g, 'a> {
     /// Whether an item is among those that are looked at.
     fn is_open(&self, item: usize) -> bool {
         self.stretch.contains(&item) || item >= self.extra
+    }
+
+    /// The items that are looked at, and the copies made for them.
+    fn opened(&self) -> Vec<usize> {
+        self.stretch.clone().chain(self.extra..self.items.items.len()).collect()
     }
 
     /// The number of an open item among the open ones.
