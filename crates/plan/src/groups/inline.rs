@@ -152,6 +152,7 @@ impl Grouping<'_, '_> {
             breaks: Vec::new(),
             not_before: self.items.graph.calls[self.item(item).call].not_before,
             before: Bits::default(),
+            mark: last,
         };
         group.before = self.before(&group);
         self.done.groups[first] = Some(group);

@@ -27,16 +27,10 @@ const FEW_ROWS: usize = 16;
 impl Grouping<'_, '_> {
     /// Joins two groups if they can be one kernel.
     pub(super) fn join(&mut self, a: usize, b: usize) -> bool {
-        let Some(joined) = self.joined(a, b) else { return false };
-        let is_followed = joined
-            .group
-            .items
-            .iter()
-            .flat_map(|&item| &self.readers[item])
-            .any(|&reader| !self.is_in(reader, [a, b]) && self.done.groups[self.done.of[reader]].is_some());
-        // Whoever comes after a group comes after each of its items.
-        let firsts: Vec<usize> =
-            [a, b].iter().filter_map(|&group| self.done.groups[group].as_ref()?.items.first().copied()).collect();
+        let Some(Joined { mut group, now_per_row }) = self.joined(a, b) else { return false };
+        let marks = [a, b].map(|group| self.done.groups[group].as_ref().map_or(group, |group| group.mark));
+        let quiet = self.is_quiet(a, b).or_else(|| self.is_quiet(b, a));
+        let is_followed = quiet.is_none() && (self.is_followed(a, b) || self.is_followed(b, a));
         self.done.groups[a] = None;
         self.done.groups[b] = None;
         // They are in order, but for some that were taken apart.
@@ -44,27 +38,44 @@ impl Grouping<'_, '_> {
         if let Some(at) = at {
             self.open.remove(at);
         }
-        let Joined { group, now_per_row } = joined;
         for &item in &group.items {
             self.done.per_row[item] |= now_per_row == Some(self.done.of[item]);
             self.done.of[item] = b;
         }
+        group.mark = quiet.unwrap_or(marks[1]);
         if is_followed {
             // Whatever comes after either now comes after all of it.
             let mut all = group.before.clone();
-            group.items.iter().for_each(|&item| all.add(self.bit(item)));
-            let firsts: Vec<usize> = firsts.into_iter().map(|item| self.bit(item)).collect();
+            group.items.iter().chain(&marks).for_each(|&item| all.add(self.bit(item)));
+            let marks = marks.map(|item| self.bit(item));
             for &other in &self.open {
                 let Some(other) = &mut self.done.groups[other] else { continue };
                 // Who comes after both knows it all.
-                let known = firsts.iter().filter(|&&first| other.before.has(first)).count();
-                if (1..firsts.len()).contains(&known) {
+                if other.before.has(marks[0]) != other.before.has(marks[1]) {
                     other.before.unite(&all);
                 }
             }
         }
         self.done.groups[b] = Some(group);
         true
+    }
+
+    /// Whether a group, but for `with`, comes after another.
+    fn is_followed(&self, group: usize, with: usize) -> bool {
+        self.done.groups[group]
+            .iter()
+            .flat_map(|group| &group.items)
+            .flat_map(|&item| &self.readers[item])
+            .any(|&reader| !self.is_in(reader, [group, with]) && self.done.groups[self.done.of[reader]].is_some())
+    }
+
+    /// The mark of `other`, where nobody need be told that `quiet` joins it: nobody comes after that, and it comes after
+    /// nothing that `other` does not come after anyway.
+    fn is_quiet(&self, quiet: usize, other: usize) -> Option<usize> {
+        let (group, with) = (self.done.groups[quiet].as_ref()?, self.done.groups[other].as_ref()?);
+        let mut before = group.before.clone();
+        with.items.iter().chain([&with.mark]).for_each(|&item| before.remove(self.bit(item)));
+        (before.is_within(&with.before) && !self.is_followed(quiet, other)).then_some(with.mark)
     }
 
     fn joined(&self, a: usize, b: usize) -> Option<Joined> {
@@ -136,7 +147,7 @@ impl Grouping<'_, '_> {
         if self.item(first_item).call < not_before {
             return None;
         }
-        let group = Group { items, form, count, row, breaks, not_before, before };
+        let group = Group { items, form, count, row, breaks, not_before, mark: second.mark, before };
         (self.bound(&group, [a, b]) <= self.bindings).then_some(Joined { group, now_per_row })
     }
 
@@ -249,7 +260,7 @@ impl Grouping<'_, '_> {
                 }
                 if let (Some(from), true) = (&self.done.groups[of], self.is_open(base)) {
                     before.unite(&from.before);
-                    from.items.iter().for_each(|&item| before.add(self.bit(item)));
+                    from.items.iter().chain([&from.mark]).for_each(|&item| before.add(self.bit(item)));
                 }
             }
         }
@@ -259,13 +270,14 @@ impl Grouping<'_, '_> {
     fn before_both(&self, first: &Group, second: &Group) -> Bits {
         let mut before = first.before.clone();
         before.unite(&second.before);
-        first.items.iter().chain(&second.items).for_each(|&item| before.remove(self.bit(item)));
+        let own = first.items.iter().chain(&second.items).chain([&first.mark, &second.mark]);
+        own.for_each(|&item| before.remove(self.bit(item)));
         before
     }
 
     /// Whether a third group comes after one of the two and before the other.
     fn stands_between(&self, first: &Group, second: &Group) -> bool {
-        let (a, b) = (first.items[0], second.items[0]);
+        let (a, b) = (first.mark, second.mark);
         let one_way = |from: usize, to: &Group| {
             to.items.iter().flat_map(|&item| &self.item(item).reads).filter_map(|read| item_of(read.base)).any(|base| {
                 let of = self.done.of[base];

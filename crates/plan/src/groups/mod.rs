@@ -30,8 +30,10 @@ pub(crate) struct Group {
     pub breaks: Vec<usize>,
     /// The call before which it is not to be computed.
     not_before: usize,
-    /// The items that it comes after, as bits.
+    /// The items that it comes after, as bits. Of each group among them, the one that marks it at least.
     before: Bits,
+    /// The item that all groups that come after this one know of.
+    mark: usize,
 }
 
 /// How a kernel works.
@@ -210,6 +212,7 @@ impl<'g, 'a> Grouping<'g, 'a> {
             breaks: Vec::new(),
             not_before: self.items.graph.calls[self.item(item).call].not_before,
             before: Bits::default(),
+            mark: item,
         };
         self.done.per_row[item] = own.row.is_some();
         let breaks = self
