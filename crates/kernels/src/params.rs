@@ -164,7 +164,7 @@ impl Blocks {
 fn halves(number: Scalar, dtype: Option<DType>) -> [u32; 2] {
     let bits = match dtype {
         None => number.as_bits(),
-        Some(dtype) => number.to_bytes(dtype).iter().rev().fold(0, |bits, &byte| bits << 8 | u64::from(byte)),
+        Some(dtype) => number.bits_of(dtype),
     };
     [bits as u32, (bits >> 32) as u32]
 }

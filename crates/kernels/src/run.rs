@@ -82,7 +82,8 @@ pub(crate) fn run(
         0 => None,
         checks => Some(engine.status.take(&engine.memory, 2 * checks)?),
     };
-    let mut memory: Vec<Option<Held>> = inputs.into_iter().map(|input| Some(Held::Tensor(input))).collect();
+    let mut memory = Vec::with_capacity(inputs.len() + sequence.blocks.len());
+    memory.extend(inputs.into_iter().map(|input| Some(Held::Tensor(input))));
     last.numbers.resize(INPUTS + memory.len() + sequence.blocks.len(), 0);
     for &(bytes, step) in &sequence.blocks {
         let before = last.numbers[INPUTS + memory.len()];

@@ -98,7 +98,7 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
         ops: IdHasher::default(),
         starts: Vec::with_capacity(collected.nodes.len()),
         wanted: 0..0,
-        scalars: Vec::new(),
+        scalars: Vec::with_capacity(collected.nodes.len()),
         inputs: Vec::new(),
         givers: Vec::new(),
         at_address: IdMap::default(),

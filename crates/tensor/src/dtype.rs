@@ -141,15 +141,20 @@ impl Scalar {
 
     /// The bytes of this number as an element of `dtype`.
     pub fn to_bytes(self, dtype: DType) -> Vec<u8> {
+        self.bits_of(dtype).to_le_bytes()[..dtype.size()].to_vec()
+    }
+
+    /// The bits of this number as an element of `dtype`, the lowest of the result.
+    pub fn bits_of(self, dtype: DType) -> u64 {
         match dtype {
-            DType::F32 => f32::to_bytes(&[self.as_f64() as f32]),
-            DType::F64 => f64::to_bytes(&[self.as_f64()]),
-            DType::F16 => f16::to_bytes(&[f16::from_f64(self.as_f64())]),
-            DType::BF16 => bf16::to_bytes(&[bf16::from_f64(self.as_f64())]),
-            DType::I32 => i32::to_bytes(&[self.as_i64() as i32]),
-            DType::U32 => u32::to_bytes(&[self.as_i64() as u32]),
-            DType::U8 => u8::to_bytes(&[self.as_i64() as u8]),
-            DType::Bool => bool::to_bytes(&[self.as_f64() != 0.0]),
+            DType::F32 => u64::from((self.as_f64() as f32).to_bits()),
+            DType::F64 => self.as_f64().to_bits(),
+            DType::F16 => u64::from(f16::from_f64(self.as_f64()).to_bits()),
+            DType::BF16 => u64::from(bf16::from_f64(self.as_f64()).to_bits()),
+            DType::I32 => u64::from(self.as_i64() as u32),
+            DType::U32 => u64::from(self.as_i64() as u32),
+            DType::U8 => u64::from(self.as_i64() as u8),
+            DType::Bool => u64::from(self.as_f64() != 0.0),
         }
     }
 }

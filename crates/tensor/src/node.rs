@@ -87,7 +87,7 @@ impl Node {
     }
 
     /// Puts it into the graph; the device notes it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(self) -> Arc<Node> {
         let node = Arc::new(self);
         node.device.remember_pending(&node);
