@@ -30,7 +30,7 @@ fn golden<'a>(name: &str, tensors: impl IntoIterator<Item = &'a Tensor>) -> Resu
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/plans").join(format!("{name}.txt"));
     // Where the calls stand in this file is not part of what is kept.
     let text: String = text.lines().map(|line| without_line_numbers(line) + "\n").collect();
-    if std::env::var_os("WGRAD_BLESS").is_some() {
+    if std::env::var_os("WGRAD_BLESS").is_some_and(|value| value == "1") {
         std::fs::write(&path, &text)?;
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();

@@ -40,9 +40,11 @@ impl Default for Cpu {
 }
 
 impl Cpu {
-    /// All threads that this process may use.
+    /// All threads that this process may use, or as many as `RAYON_NUM_THREADS` says in the environment.
     pub fn new() -> Self {
-        Cpu::with_threads(std::thread::available_parallelism().map_or(1, usize::from))
+        let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok());
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        Cpu::with_threads(asked.filter(|&threads| threads > 0).unwrap_or_else(all))
     }
 
     /// `count` threads. Results do not depend on it.

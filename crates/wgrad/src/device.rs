@@ -12,7 +12,8 @@ mod gpu;
 #[cfg(feature = "gpu")]
 pub use gpu::*;
 
-/// The CPU, with all its threads. Every call gives the same device.
+/// The CPU, with all its threads or as many as `RAYON_NUM_THREADS` says in the environment. Every call gives the same
+/// device.
 pub fn cpu() -> Device {
     static CPU: OnceLock<Device> = OnceLock::new();
     CPU.get_or_init(|| Device::new(Planned::new(Cpu::new()))).clone()

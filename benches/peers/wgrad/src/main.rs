@@ -28,10 +28,7 @@ const WORKS: &[Named<Device>] = &[
 
 fn main() -> Outcome<()> {
     let device = match std::env::args().nth(1).as_deref() {
-        None | Some("cpu") => match std::env::var("RAYON_NUM_THREADS") {
-            Ok(threads) => device::cpu_with_threads(threads.parse()?),
-            Err(_) => device::cpu(),
-        },
+        None => device::cpu(),
         Some(name) => device::named(name)?,
     };
     let about = device.describe();
