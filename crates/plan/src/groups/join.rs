@@ -29,8 +29,13 @@ impl Grouping<'_, '_> {
     pub(super) fn join(&mut self, a: usize, b: usize) -> bool {
         let Some(Joined { mut group, now_per_row }) = self.joined(a, b) else { return false };
         let marks = [a, b].map(|group| self.done.groups[group].as_ref().map_or(group, |group| group.mark));
-        let quiet = self.is_quiet(a, b).or_else(|| self.is_quiet(b, a));
-        let is_followed = quiet.is_none() && (self.is_followed(a, b) || self.is_followed(b, a));
+        let is_followed = [self.is_followed(a, b), self.is_followed(b, a)];
+        // Nobody need be told where nobody follows one, and that one follows nothing but the other or what that follows.
+        let kept = match is_followed {
+            [false, true] if self.adds_nothing(a, b) => Some(marks[1]),
+            [true, false] if self.adds_nothing(b, a) => Some(marks[0]),
+            _ => None,
+        };
         self.done.groups[a] = None;
         self.done.groups[b] = None;
         // They are in order, but for some that were taken apart.
@@ -42,8 +47,8 @@ impl Grouping<'_, '_> {
             self.done.per_row[item] |= now_per_row == Some(self.done.of[item]);
             self.done.of[item] = b;
         }
-        group.mark = quiet.unwrap_or(marks[1]);
-        if is_followed {
+        group.mark = kept.unwrap_or(marks[1]);
+        if kept.is_none() && is_followed.contains(&true) {
             // Whatever comes after either now comes after all of it.
             let mut all = group.before.clone();
             group.items.iter().chain(&marks).for_each(|&item| all.add(self.bit(item)));
@@ -69,13 +74,12 @@ impl Grouping<'_, '_> {
             .any(|&reader| !self.is_in(reader, [group, with]) && self.done.groups[self.done.of[reader]].is_some())
     }
 
-    /// The mark of `other`, where nobody need be told that `quiet` joins it: nobody comes after that, and it comes after
-    /// nothing that `other` does not come after anyway.
-    fn is_quiet(&self, quiet: usize, other: usize) -> Option<usize> {
-        let (group, with) = (self.done.groups[quiet].as_ref()?, self.done.groups[other].as_ref()?);
+    /// Whether a group comes after nothing but another, or what that comes after.
+    fn adds_nothing(&self, group: usize, other: usize) -> bool {
+        let (Some(group), Some(other)) = (&self.done.groups[group], &self.done.groups[other]) else { return false };
         let mut before = group.before.clone();
-        with.items.iter().chain([&with.mark]).for_each(|&item| before.remove(self.bit(item)));
-        (before.is_within(&with.before) && !self.is_followed(quiet, other)).then_some(with.mark)
+        other.items.iter().chain([&other.mark]).for_each(|&item| before.remove(self.bit(item)));
+        before.is_within(&other.before)
     }
 
     fn joined(&self, a: usize, b: usize) -> Option<Joined> {
