@@ -227,10 +227,10 @@ fn keep(node: &Arc<Node>, wanted: &mut Wanted) {
 /// Whether elementwise steps with numbers make a value of a fold's result alone, as a mean is made of a sum: it takes no
 /// more memory than that, and several kernels of the walk back would each make it anew.
 fn ends_fold(node: &Arc<Node>) -> bool {
-    let (mut node, mut steps) = (node.clone(), 0);
-    loop {
+    let mut node = node.clone();
+    for step in 0..=MOST_STEPS {
         let below = match node.op().compute() {
-            Compute::Reduce(_, [_, ..]) => return steps > 0,
+            Compute::Reduce(_, [_, ..]) => return step > 0,
             Compute::Map(_) | Compute::View if node.is_pending() => node.with_inputs(|inputs| match inputs {
                 [input] if input.meta().is_ok_and(|meta| meta.shape.count() == node.metas()[0].shape.count()) => {
                     Some(input.node().clone())
@@ -240,6 +240,10 @@ fn ends_fold(node: &Arc<Node>) -> bool {
             _ => None,
         };
         let Some(below) = below else { return false };
-        (node, steps) = (below, steps + 1);
+        node = below;
     }
+    false
 }
+
+/// How far a fold is looked for: each step of a long chain asks.
+const MOST_STEPS: usize = 8;
