@@ -54,6 +54,13 @@ fn shapes_that_do_not_fit() {
     let line = line!() - 1;
     check(&failure(&product), ErrorKind::Shape, &["matmul", "[2, 3] f32", "[4, 5] f32"], line);
 
+    let mapped = a.linear(&b, None);
+    let line = line!() - 1;
+    check(&failure(&mapped), ErrorKind::Shape, &["matmul", "3 and 5", "[2, 3] f32", "[4, 5] f32"], line);
+    let mapped = a.linear(&ones(&[3], device), None);
+    let line = line!() - 1;
+    check(&failure(&mapped), ErrorKind::Shape, &["linear", "two axes", "[2, 3] f32", "[3] f32"], line);
+
     let image = ones(&[1, 3, 8, 8], device);
     let mapped = image.conv2d(&ones(&[4, 2, 3, 3], device), Window2d::default());
     let line = line!() - 1;
@@ -189,7 +196,7 @@ fn an_error_names_the_line_through_two_layers() {
         (model.second.forward(&hidden), line!())
     };
     let (output, line) = forward(&ones(&[3, 4], device));
-    check(&failure(&output), ErrorKind::Shape, &["matmul", "[3, 8]", "[9, 2]", "second"], line);
+    check(&failure(&output), ErrorKind::Shape, &["matmul", "8 and 9", "[3, 8]", "[2, 9]", "second"], line);
 }
 
 #[test]

@@ -155,6 +155,17 @@ fn step(choice: usize, x: &Pair, other: &Pair, draw: &mut Draw<'_>) -> wgrad::Re
             });
             pair(t.matmul(&t.t()) * 0.1 + 0.5, product)
         }
+        17 if rank > 2 && a.data.len() > 4 => {
+            let width = shape[rank - 1];
+            let rows = (a.data.len() / width).min(2);
+            let weight = t.reshape([-1, width as isize]).narrow(0, 0, rows);
+            let sizes: Vec<usize> = shape[..rank - 1].iter().copied().chain([rows]).collect();
+            let product = Array::from_fn(&sizes, |p| {
+                let own = |k: usize| a.at(&p[..rank - 1].iter().copied().chain([k]).collect::<Vec<_>>());
+                (0..width).map(|k| own(k) * a.data[p[rank - 1] * width + k]).sum::<f64>() * 0.1 + 0.5
+            });
+            pair(t.linear(&weight, None) * 0.1 + 0.5, product)
+        }
         18 => {
             let index: Vec<u32> =
                 reduce(a, &[axis], |all| (all.len() / 2) as f64).data.iter().map(|&i| i as u32).collect();

@@ -87,7 +87,7 @@ pub fn run(work: &Work, job: &mut Job<'_>) -> Result<(), Problem> {
         return Err(Problem::new(ErrorKind::Value, "needs an input without padding"));
     }
     let contracts = |compute| {
-        matches!(compute, Compute::Matmul | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_))
+        matches!(compute, Compute::Matmul(_) | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_))
     };
     if job.then.is_some() && !contracts(op.compute()) {
         return Err(Problem::new(ErrorKind::Value, "is no op that a program may follow"));
@@ -125,7 +125,7 @@ fn contract(compute: Compute<'_>, job: &mut Job<'_>) -> Result<(), Problem> {
     let (metas, shape, then, pool) = (job.metas, job.shape, job.then, job.pool);
     let mut job = Job { inputs, metas, shape, results: &mut results, then, pool };
     match compute {
-        Compute::Matmul => matmul::matmul(&mut job),
+        Compute::Matmul(_) => matmul::matmul(&mut job),
         Compute::Conv2d(window) => conv::forward(window, &mut job),
         Compute::Conv2dInput(window) => conv::input_gradient(window, &mut job),
         Compute::Conv2dWeight(window) => conv::weight_gradient(window, &mut job),

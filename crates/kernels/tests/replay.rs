@@ -12,7 +12,7 @@ use wgrad_kernels::{Choice, Gpu, adapters};
 use wgrad_plan::{Backend, Instruction, Program, Work};
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::error::Problem;
-use wgrad_tensor::op::{Compute, Meta, Metas, Op, OpRef, Reduction};
+use wgrad_tensor::op::{Compute, Meta, Metas, Op, OpRef, Product, Reduction};
 
 /// `sum(neg(x))` of each row of four, over and over.
 fn plan(steps: usize) -> Build {
@@ -65,7 +65,7 @@ impl Op for Watched {
         Ok(Metas::from([inputs[0].clone()]))
     }
     fn compute(&self) -> Compute<'_> {
-        Compute::Matmul
+        Compute::Matmul(Product::default())
     }
 }
 

@@ -96,7 +96,7 @@ fn an_error_names_the_users_line_and_the_layer() {
     assert_eq!((error.kind(), error.op()), (ErrorKind::Shape, "matmul"));
     assert_eq!(error.location().map(|at| (at.file(), at.line())), Some((file!(), line)));
     assert!(error.to_string().contains("\n  in blocks.0.0.1"), "{error}");
-    assert!(error.to_string().contains("[2, 3] f32, [4, 2] f32"), "{error}");
+    assert!(error.to_string().contains("inner sizes differ: 3 and 4\n  given [2, 3] f32, [2, 4] f32"), "{error}");
 
     // In a model of the user's own it is the line inside of it.
     let own = |x: &Tensor| (line!(), model.blocks[0].forward(x));

@@ -10,7 +10,7 @@ use crate::read::{Read, Starts};
 use crate::space::{along_rows, shape};
 use wgrad_tensor::ids::{IdMap, IdSet};
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Map, Meta};
+use wgrad_tensor::op::{Compute, Map, Meta, Product};
 use wgrad_tensor::shape::Shape;
 
 /// The steps of the groups, in an order in which each finds what it reads.
@@ -151,7 +151,12 @@ impl Emitter<'_, '_> {
 
     fn op(&self, item: usize, then: Option<Program>) -> Work {
         let call = &self.items.graph.calls[self.items.items[item].call];
-        Work::Op { op: call.op.clone(), scalars: call.numbers.clone(), then }
+        // What is multiplied is what its operands' windows show.
+        let op = match call.op.compute() {
+            Compute::Matmul(_) => Product::default().op(),
+            _ => call.op.clone(),
+        };
+        Work::Op { op, scalars: call.numbers.clone(), then }
     }
 
     fn op_operands(&mut self, item: usize) -> Vec<Operand> {

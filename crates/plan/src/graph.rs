@@ -143,6 +143,7 @@ fn feed(op: &OpRef, hasher: &mut IdHasher) {
             hasher.write_usize(std::ptr::from_ref(op.row).addr());
             hasher.write_u64(op.number.map_or(0, |place| 1 + u64::from(place)));
         }
+        OpRef::Static(op) => op.feed(hasher),
         OpRef::Shared(op) => op.feed(hasher),
     }
 }

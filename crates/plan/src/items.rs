@@ -103,7 +103,7 @@ fn turn_products(graph: &Graph, items: &mut [Item], wanted: &[Base]) {
         };
         let product = *product;
         let Some(order) = transposed(&items[product].metas[0].shape) else { continue };
-        let is_matmul = matches!(graph.calls[items[product].call].op.compute(), Compute::Matmul);
+        let is_matmul = matches!(graph.calls[items[product].call].op.compute(), Compute::Matmul(_));
         let transpose = ordered(&Layout::contiguous(&items[product].metas[0].shape), &order);
         if !is_matmul || readers[product] != 1 || !read.is_fixed() || *layout != transpose {
             continue;
@@ -153,6 +153,7 @@ impl Builder<'_> {
             reads.insert(usize::from(place).min(reads.len()), constant);
         }
         let compute = call.op.compute();
+        let mut metas = call.metas.clone();
         let kind = match compute {
             Compute::View | Compute::Pad(_) => {
                 let window = match reads.pop() {
@@ -179,11 +180,18 @@ impl Builder<'_> {
                 reads = reads.iter().map(|read| with_axes_last(read, axes)).collect();
                 Kind::Reduce(reduction, length)
             }
-            Compute::Matmul | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_) => {
+            Compute::Matmul(_) | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_) => {
                 Kind::Contraction
             }
             _ => Kind::Op,
         };
+        if let Compute::Matmul(product) = compute {
+            reads =
+                reads.into_iter().zip(product.turned).map(|(r, t)| self.matrix(r, t, product.flat, number)).collect();
+            if let ([left, right], true) = (&reads[..], product.flat) {
+                metas[0].shape = Shape::from([left.layout.shape[0], right.layout.shape[1]]);
+            }
+        }
         if matches!(kind, Kind::Contraction) {
             reads = reads.into_iter().map(|read| self.before_cast(read)).collect();
         }
@@ -195,7 +203,7 @@ impl Builder<'_> {
             reads = reads.into_iter().map(fit).collect();
         }
         let is_free = matches!(kind, Kind::Map(_)) && reads.iter().all(|read| self.is_simple(read));
-        self.items.push(Item { kind, call: number, metas: call.metas.clone(), reads, is_free });
+        self.items.push(Item { kind, call: number, metas, reads, is_free });
         self.of_call[number] = Some(Made::Item(self.items.len() - 1));
     }
 
@@ -239,6 +247,23 @@ impl Builder<'_> {
         }
         let copy = self.copy(read, number);
         through(self.graph, &copy, &link).unwrap_or_else(|| Read::whole(copy.base, &call.metas[0]))
+    }
+
+    /// An input of a matrix product as what is multiplied.
+    fn matrix(&mut self, read: Read, is_turned: bool, is_flat: bool, call: usize) -> Read {
+        let shape = &read.layout.shape;
+        let mut matrix = read.clone();
+        if let ([leading @ .., columns], true) = (&shape[..], is_flat && shape.len() != 2) {
+            let flat = Link::Reshape(Shape::from([leading.iter().product(), *columns]));
+            matrix = through(self.graph, &read, &flat).unwrap_or_else(|| {
+                let copy = self.copy(read.clone(), call);
+                through(self.graph, &copy, &flat).unwrap_or(copy)
+            });
+        }
+        match transposed(&matrix.layout.shape) {
+            Some(order) if is_turned => turned(&matrix, &order),
+            _ => matrix,
+        }
     }
 
     /// What a read was cast from, seen through the same window, where that has fewer bytes to read.

@@ -212,7 +212,7 @@ fn line(node: &Node) -> String {
 fn origin_of(step: &Step, collected: &Collected) -> Origin {
     let gathers = |call: &&usize| matches!(collected.nodes[**call].op().compute(), Compute::Gather(_));
     let own = |call: &&usize| match &step.work {
-        Work::Op { op, .. } => collected.nodes[**call].op().same(&**op),
+        Work::Op { op, .. } => collected.nodes[**call].op().name() == op.name(),
         Work::Program(program) => {
             program.code.iter().any(|instruction| matches!(instruction, Instruction::Pick(_))) && gathers(call)
         }

@@ -68,7 +68,7 @@ pub(crate) fn flops(plan: &Plan, step: &Step) -> u64 {
     let own = match &step.work {
         Work::Program(own) => return program(own) as u64,
         Work::Op { op, .. } => match (op.compute(), shape(0), shape(1)) {
-            (Compute::Matmul, Some(left), Some(right)) => 2 * left.count() * right.last().copied().unwrap_or(0),
+            (Compute::Matmul(_), Some(left), Some(right)) => 2 * left.count() * right.last().copied().unwrap_or(0),
             // Each element of the output's gradient, or of the output, meets a window of the weight.
             (Compute::Conv2d(window), Some(_), Some(weight)) => {
                 let output = step.results.first().map_or(0, |&result| plan.values[result].shape.count());

@@ -34,6 +34,8 @@ pub(crate) enum Link {
     Order(Vec<usize>),
     /// Repeated up to a shape.
     Expand(Shape),
+    /// In another shape of as many elements.
+    Reshape(Shape),
 }
 
 impl Read {
@@ -110,6 +112,11 @@ pub(crate) fn through(graph: &Graph, read: &Read, link: &Link) -> Option<Read> {
     let number = match link {
         Link::Order(order) => return Some(turned(read, order)),
         Link::Expand(shape) => return Some(expanded(read, shape)),
+        Link::Reshape(shape) => {
+            let mut seen = read.seen(|layout| layout.reshaped(shape))?;
+            seen.links.push(link.clone());
+            return Some(seen);
+        }
         Link::Call(number) => *number,
     };
     let call = &graph.calls[number];

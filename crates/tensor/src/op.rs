@@ -122,13 +122,21 @@ impl<T: Op + Hash + Eq> Key for T {
     }
 }
 
-/// A handle on an op: a row of the table, or a value with attributes.
+/// A handle on an op.
 #[derive(Clone, Debug)]
 pub enum OpRef {
     /// A row of a table.
     Row(RowOp),
+    /// A value that is always there.
+    Static(&'static dyn Op),
     /// A value with attributes.
     Shared(Arc<dyn Op>),
+}
+
+impl<T: Op> From<T> for OpRef {
+    fn from(op: T) -> OpRef {
+        OpRef::Shared(Arc::new(op))
+    }
 }
 
 impl Deref for OpRef {
@@ -136,6 +144,7 @@ impl Deref for OpRef {
     fn deref(&self) -> &dyn Op {
         match self {
             OpRef::Row(row) => row,
+            OpRef::Static(op) => *op,
             OpRef::Shared(op) => &**op,
         }
     }
@@ -155,8 +164,9 @@ pub enum Compute<'a> {
     /// Largest or smallest over the listed axes (kept with size 1): outputs are the value, and the `u32` position in
     /// row-major order over those axes, the first where several are equal. A NaN wins.
     Extreme(Extreme, &'a [usize]),
-    /// Matrix products over the last two axes: `[.., m, k] x [.., k, n]`; leading axes are equal.
-    Matmul,
+    /// Matrix products over the last two axes: `[.., m, k] x [.., k, n]`; leading axes are equal. The planner sees to
+    /// what [`Product`] says, so that a backend gets its operands and its result in just these shapes.
+    Matmul(Product),
     /// Cross-correlation: `[n, c, h, w]` with `[o, c / groups, kh, kw]` gives `[n, o, oh, ow]`.
     Conv2d(&'a Window2d),
     /// Its gradient for the input: `[n, o, oh, ow]` with the weight gives the output's shape `[n, c, h, w]`.
@@ -183,7 +193,7 @@ impl Compute<'_> {
     pub fn takes_windows(&self) -> bool {
         matches!(
             self,
-            Compute::Map(_) | Compute::Reduce(..) | Compute::Extreme(..) | Compute::Matmul | Compute::Gather(_)
+            Compute::Map(_) | Compute::Reduce(..) | Compute::Extreme(..) | Compute::Matmul(_) | Compute::Gather(_)
         )
     }
 }
@@ -236,6 +246,15 @@ pub enum Extreme {
     Max,
     /// The smallest.
     Min,
+}
+
+/// How the two inputs of a matrix product become what is multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Product {
+    /// Which of them have their last two axes exchanged.
+    pub turned: [bool; 2],
+    /// Whether all axes but the last count as one axis of rows, before anything is exchanged.
+    pub flat: bool,
 }
 
 /// How a 2-D window moves: order is rows, columns.

@@ -113,8 +113,8 @@ impl Tensor {
     ///
     /// Errors are deferred: the result then is a failed tensor. This is the door for ops from outside.
     #[track_caller]
-    pub fn apply(op: impl Op + Hash + Eq, inputs: &[&Tensor], scalars: Vec<Scalar>, device: &Device) -> Tensor {
-        Tensor::record(OpRef::Shared(Arc::new(op)), inputs, scalars.into(), device).one()
+    pub fn apply(op: impl Into<OpRef>, inputs: &[&Tensor], scalars: Vec<Scalar>, device: &Device) -> Tensor {
+        Tensor::record(op.into(), inputs, scalars.into(), device).one()
     }
 
     #[track_caller]
@@ -137,13 +137,13 @@ impl Tensor {
 
     /// An op of one tensor.
     #[track_caller]
-    pub(crate) fn unary(&self, op: impl Op + Hash + Eq) -> Tensor {
+    pub(crate) fn unary(&self, op: impl Into<OpRef>) -> Tensor {
         self.unary_with(op, Vec::new())
     }
 
     /// An op of one tensor with numbers.
     #[track_caller]
-    pub(crate) fn unary_with(&self, op: impl Op + Hash + Eq, scalars: Vec<Scalar>) -> Tensor {
+    pub(crate) fn unary_with(&self, op: impl Into<OpRef>, scalars: Vec<Scalar>) -> Tensor {
         Tensor::apply(op, &[self], scalars, self.device())
     }
 
@@ -348,7 +348,7 @@ fn infer(op: &OpRef, inputs: &[&Tensor], device: &Device, origin: &Origin) -> Re
             Err(Problem::new(ErrorKind::Device, message))
         }
         (OpRef::Row(row), None) => row.result(&given).map(|output| Metas::from_buf([output])),
-        (OpRef::Shared(op), None) => op.infer(&copied()),
+        (op, None) => op.infer(&copied()),
     };
     let fits = |metas: Metas| metas.iter().try_for_each(fits_in_memory).map(|()| metas);
     found.and_then(fits).map_err(|problem| {

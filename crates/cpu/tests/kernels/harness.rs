@@ -12,7 +12,7 @@ use wgrad_tensor::elementwise::Elementwise;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::kernel::Custom;
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Metas, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Metas, Op, OpRef, Product, Reduction, Window2d, Windows};
 use wgrad_tensor::random::philox;
 use wgrad_tensor::shape::Shape;
 
@@ -317,7 +317,7 @@ impl Op for Probe {
         match self {
             Probe::Giving(probe, _) => probe.compute(),
             Probe::Extreme(kind, axes) => Compute::Extreme(*kind, axes),
-            Probe::Matmul => Compute::Matmul,
+            Probe::Matmul => Compute::Matmul(Product::default()),
             Probe::Conv2d(window) => Compute::Conv2d(window),
             Probe::Conv2dInput(window) => Compute::Conv2dInput(window),
             Probe::Conv2dWeight(window) => Compute::Conv2dWeight(window),

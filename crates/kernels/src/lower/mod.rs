@@ -146,7 +146,7 @@ impl<'a> Lowering<'a> {
             (Compute::Extreme(extreme, axes), [input], &[value, position], _) => {
                 self.extreme(extreme, axes, input, value, position)
             }
-            (Compute::Matmul | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_), ..) => {
+            (Compute::Matmul(_) | Compute::Conv2d(_) | Compute::Conv2dInput(_) | Compute::Conv2dWeight(_), ..) => {
                 let [meta] = metas.as_slice() else { return Err(unfit(&compute, inputs.len())) };
                 let code = vec![Instruction::Product(meta.dtype)];
                 let then = Program { shape: meta.shape.clone(), row_axes: 0, code, stores: vec![0] };
@@ -180,7 +180,7 @@ impl<'a> Lowering<'a> {
             return Err(unfit(&compute, inputs.len()));
         };
         let finish = Finish { program: then, shape, inputs: others, outputs };
-        if let Compute::Matmul = compute {
+        if let Compute::Matmul(_) = compute {
             return self.matmul(first, second, &finish);
         }
         let (first, second) = (self.contiguous(first)?, self.contiguous(second)?);

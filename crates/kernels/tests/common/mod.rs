@@ -16,7 +16,7 @@ use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::{Problem, Result};
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Metas, Op, OpRef, Reduction, Window2d, Windows};
+use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Metas, Op, OpRef, Product, Reduction, Window2d, Windows};
 use wgrad_tensor::ops::table::ROWS;
 use wgrad_tensor::shape::Shape;
 
@@ -98,7 +98,7 @@ impl Op for TestOp {
     fn compute(&self) -> Compute<'_> {
         match self {
             TestOp::Extreme(extreme, axes) => Compute::Extreme(*extreme, axes),
-            TestOp::Matmul => Compute::Matmul,
+            TestOp::Matmul => Compute::Matmul(Product::default()),
             TestOp::Conv2d(window) => Compute::Conv2d(window),
             TestOp::Conv2dInput(window) => Compute::Conv2dInput(window),
             TestOp::Conv2dWeight(window) => Compute::Conv2dWeight(window),

@@ -45,12 +45,6 @@ impl Linear {
 impl Layer for Linear {
     #[track_caller]
     fn forward(&self, input: &Tensor) -> Tensor {
-        self.scope.run(|| {
-            let product = input.matmul(&self.weight.tensor().t());
-            match &self.bias {
-                Some(bias) => product + bias.tensor(),
-                None => product,
-            }
-        })
+        self.scope.run(|| input.linear(&self.weight.tensor(), self.bias.as_ref().map(Param::tensor).as_ref()))
     }
 }

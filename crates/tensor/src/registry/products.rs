@@ -25,6 +25,17 @@ const MATMULS: &[(&[usize], &[usize])] = &[
     (&[70_000, 2], &[2, 3]),
 ];
 
+/// Input and weight of a linear map.
+const LINEARS: &[(&[usize], &[usize])] = &[
+    (&[3, 4], &[5, 4]),
+    (&[4], &[3, 4]),
+    (&[2, 3, 4], &[1, 4]),
+    (&[2, 1, 3, 5], &[2, 5]),
+    (&[2, 0, 3], &[4, 3]),
+    (&[2, 3, 0], &[4, 0]),
+    (&[5, 29, 67], &[65, 67]),
+];
+
 /// Input, weight, window.
 const CONVOLUTIONS: &[(&[usize; 4], &[usize; 4], Window2d)] = &[
     (&[2, 2, 5, 4], &[3, 2, 3, 2], window([1, 1], [0, 0], [1, 1], 1)),
@@ -52,6 +63,29 @@ pub(super) fn samples() -> Vec<Sample> {
             Sample::new("matmul", inputs, |x| x[0].matmul(&x[1]), |x| matmul(&x[0], &x[1]))
                 .tolerance(2e-6 * deep.sqrt().max(1.0)),
         );
+    }
+    for &(x, weight) in LINEARS {
+        let of = |x: &Array, weight: &Array| {
+            let turned = Array::from_fn(&[weight.shape[1], weight.shape[0]], |p| weight.at(&[p[1], p[0]]));
+            matmul(x, &turned)
+        };
+        let tolerance = 2e-6 * (weight[1] as f64).sqrt().max(1.0);
+        let inputs = vec![Spec::float(x), Spec::float(weight)];
+        let run = |x: &[Tensor]| x[0].linear(&x[1], None);
+        all.push(Sample::new("linear", inputs, run, move |x| of(&x[0], &x[1])).tolerance(tolerance));
+        // Rows that are no rows in memory, and a bias.
+        let turned: Vec<usize> = x.iter().rev().copied().collect();
+        let inputs = vec![Spec::float(&turned), Spec::float(weight), Spec::float(&weight[..1])];
+        let run = |x: &[Tensor]| {
+            let axes: Vec<isize> = (0..x[0].try_shape().map_or(0, |shape| shape.len() as isize)).rev().collect();
+            x[0].permute(&axes[..]).linear(&x[1], Some(&x[2]))
+        };
+        let reference = move |x: &[Array]| {
+            let sizes: Vec<usize> = x[0].shape.iter().rev().copied().collect();
+            let product = of(&Array::from_fn(&sizes, |p| x[0].at(&p.iter().rev().copied().collect::<Vec<_>>())), &x[1]);
+            Array::from_fn(&product.shape, |p| product.at(p) + x[2].data[p[p.len() - 1]])
+        };
+        all.push(Sample::new("linear", inputs, run, reference).tolerance(tolerance));
     }
     let whole = vec![Spec::of(&[5, 9], Kind::Int(-9, 9)), Spec::of(&[9, 3], Kind::Int(-9, 9))];
     all.push(Sample::new("matmul", whole, |x| x[0].matmul(&x[1]), |x| matmul(&x[0], &x[1])).order(Order::None));
