@@ -2,16 +2,10 @@
 
 mod common;
 
-use common::{devices, seed};
+use common::{assert_near, devices, floats};
 use wgrad::plan::Planned;
 use wgrad::prelude::*;
-use wgrad::tensor::registry::{Array, Spec};
-
-/// Random floats of a shape, as they are on a device and as they should be.
-fn floats(shape: &[usize], stream: u64, device: &Device) -> (Tensor, Array) {
-    let array = Spec::float(shape).draw(seed(), stream);
-    (array.to_tensor(DType::F32, device), array)
-}
+use wgrad::tensor::registry::Array;
 
 /// What padding shows: the element at a place less `before`, or the number.
 fn padded(a: &Array, amounts: &[(usize, usize)], number: f64) -> Array {
@@ -27,13 +21,7 @@ fn padded(a: &Array, amounts: &[(usize, usize)], number: f64) -> Array {
 
 #[track_caller]
 fn assert_is(found: &Tensor, expected: &Array) -> wgrad::Result<()> {
-    let found = Array::from_tensor(found)?;
-    assert_eq!(found.shape, expected.shape);
-    for (at, (&found, &exact)) in found.data.iter().zip(&expected.data).enumerate() {
-        let near = found == exact || (found - exact).abs() <= 1e-5 * expected.scale();
-        assert!(near, "element {at} is {found}, not {exact}");
-    }
-    Ok(())
+    assert_near(found, expected, 1e-5)
 }
 
 #[test]

@@ -6,7 +6,8 @@ pub mod gpt;
 
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
-use wgrad::Device;
+use wgrad::tensor::registry::{Array, Spec};
+use wgrad::{DType, Device, Tensor};
 
 /// Every device: the CPU, and each adapter found. Says once which they are.
 pub fn devices() -> &'static [Device] {
@@ -38,4 +39,22 @@ pub fn seed() -> u64 {
 pub fn unfused() -> Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
     DEVICE.get_or_init(|| Device::new(wgrad::plan::Planned::unfused(wgrad_cpu::Cpu::new()))).clone()
+}
+
+/// Random floats of a shape, as they are on a device and as they should be.
+pub fn floats(shape: &[usize], stream: u64, device: &Device) -> (Tensor, Array) {
+    let array = Spec::float(shape).draw(seed(), stream);
+    (array.to_tensor(DType::F32, device), array)
+}
+
+/// Asserts that a tensor has these elements, up to `tolerance` times the largest of them.
+#[track_caller]
+pub fn assert_near(found: &Tensor, expected: &Array, tolerance: f64) -> wgrad::Result<()> {
+    let found = Array::from_tensor(found)?;
+    assert_eq!(found.shape, expected.shape);
+    for (at, (&found, &exact)) in found.data.iter().zip(&expected.data).enumerate() {
+        let near = found == exact || (found - exact).abs() <= tolerance * expected.scale();
+        assert!(near, "element {at} is {found}, not {exact}");
+    }
+    Ok(())
 }

@@ -2,8 +2,13 @@
 
 use crate::optimizer::{Optimizer, Rule, Step};
 use crate::sgd::decayed;
+use std::borrow::Cow;
 use wgrad_nn::Param;
-use wgrad_tensor::{Tensor, elementwise};
+use wgrad_tensor::dtype::Scalar;
+use wgrad_tensor::error::Problem;
+use wgrad_tensor::op::{Argument, Compute, Meta, Metas, Op, OpRef, Part};
+use wgrad_tensor::ops::table;
+use wgrad_tensor::{ErrorKind, Tensor, elementwise};
 
 // A training step records each of these for every parameter: fewer calls than with the operations that they consist of.
 elementwise! {
@@ -13,6 +18,49 @@ elementwise! {
     algebraic OVER_ROOT: over_root(x, z, eps) -> y { x / (z.sqrt() + eps) } "x / (sqrt(y) + z)"
     /// `x` less a multiple of `z`.
     algebraic LESS: less(x, z, factor) -> y { x - z * factor } "x - y * z"
+}
+
+/// What a step makes of a parameter, given that, the two running means, and as numbers what is added to the root, how far
+/// to go and, where the parameter decays, what remains of it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AdamStep {
+    decays: bool,
+}
+
+impl AdamStep {
+    /// The op, of which there is one for all calls.
+    fn op(decays: bool) -> OpRef {
+        OpRef::Static(if decays { &AdamStep { decays: true } } else { &AdamStep { decays: false } })
+    }
+}
+
+impl Op for AdamStep {
+    fn name(&self) -> Cow<'static, str> {
+        "adam_step".into()
+    }
+    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+        match inputs {
+            [param, mean, square] if param == mean && param == square && param.dtype.is_float() => {
+                Ok(Metas::from_iter([param.clone()]))
+            }
+            _ => Err(Problem::new(ErrorKind::Shape, "takes floats of one shape and dtype")),
+        }
+    }
+    fn compute(&self) -> Compute<'_> {
+        Compute::Parts
+    }
+    fn parts(&self) -> Vec<Part> {
+        let [param, mean, square] = [0, 1, 2].map(Argument::Input);
+        let [eps, factor, remains] = [0, 1, 2].map(Argument::Number);
+        let mut parts = vec![Part::Row(&OVER_ROOT, vec![mean, square, eps])];
+        let mut from = param;
+        if self.decays {
+            parts.push(Part::Row(&table::MUL, vec![param, remains]));
+            from = Argument::Part(1);
+        }
+        parts.push(Part::Row(&LESS, vec![from, Argument::Part(0), factor]));
+        parts
+    }
 }
 
 /// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015). PyTorch: `torch.optim.Adam`.
@@ -81,21 +129,18 @@ impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
     fn update(&self, step: Step, param: &Tensor, gradient: &Tensor, kept: &mut [Tensor]) -> Tensor {
         let [mean, square] = kept else { return param.clone() };
         let (beta1, beta2) = self.betas;
-        let (param, gradient) = if !DECOUPLED {
-            (param.clone(), decayed(gradient, param, step.weight_decay))
-        } else {
-            (shrunk(param, step), gradient.clone())
-        };
-        *mean = mean.lerp(&gradient, 1.0 - beta1);
-        *square = square.elementwise_with(&LERP_SQUARE, &[&gradient], 1.0 - beta2);
+        let gradient = if DECOUPLED { gradient } else { &decayed(gradient, param, step.weight_decay) };
+        *mean = mean.lerp(gradient, 1.0 - beta1);
+        *square = square.elementwise_with(&LERP_SQUARE, &[gradient], 1.0 - beta2);
         let corrected = |beta: f64| 1.0 - beta.powi(step.count.try_into().unwrap_or(i32::MAX));
-        // The fraction times the root of the square's correction: one call less.
+        // The fraction times the root of the square's correction: one step less.
         let root = corrected(beta2).sqrt();
-        let direction = mean.elementwise_with(&OVER_ROOT, &[square], self.eps * root);
-        param.elementwise_with(&LESS, &[&direction], step.lr * root / corrected(beta1))
+        let mut numbers = vec![self.eps * root, step.lr * root / corrected(beta1)];
+        let decays = DECOUPLED && step.weight_decay != 0.0;
+        if decays {
+            numbers.push(1.0 - step.lr * step.weight_decay);
+        }
+        let numbers = numbers.into_iter().map(Scalar::Float).collect();
+        Tensor::apply(AdamStep::op(decays), &[param, mean, square], numbers, param.device())
     }
-}
-
-fn shrunk(param: &Tensor, step: Step) -> Tensor {
-    if step.weight_decay == 0.0 { param.clone() } else { param * (1.0 - step.lr * step.weight_decay) }
 }

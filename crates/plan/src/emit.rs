@@ -5,7 +5,7 @@ use crate::items::{Base, Items, Kind};
 use crate::memory::{capacities, in_place};
 use crate::order::order;
 use crate::padding::Padding;
-use crate::plan::{Instruction, Operand, Plan, Program, ScalarRange, Step, ValueId, Work};
+use crate::plan::{Instruction, Operand, Plan, Program, Step, ValueId, Work};
 use crate::read::{Read, Starts};
 use crate::space::{along_rows, shape};
 use wgrad_tensor::ids::{IdMap, IdSet};
@@ -241,7 +241,7 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
                 }
                 Kind::Map(map) => {
                     let args: Vec<usize> = (0..item.reads.len()).map(|read| self.argument(number, read)).collect();
-                    let scalars = self.numbers(number);
+                    let scalars = item.numbers.clone();
                     match map {
                         Map::Arange | Map::Random(_) => {
                             let layout = Layout::contiguous(&self.program.shape);
@@ -298,17 +298,6 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
         }
     }
 
-    /// The numbers of what is made of numbers alone; all else takes none, not even those of its call.
-    fn numbers(&self, item: usize) -> ScalarRange {
-        let item = &self.emitter.items.items[item];
-        match item.kind {
-            Kind::Map(Map::Constant | Map::Arange | Map::Random(_)) => {
-                self.emitter.items.graph.calls[item.call].numbers.clone()
-            }
-            _ => 0..0,
-        }
-    }
-
     /// The register of what an item reads.
     fn argument(&mut self, item: usize, number: usize) -> usize {
         let items = self.emitter.items;
@@ -343,7 +332,7 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
     fn made_again(&mut self, free: usize, window: Layout) -> usize {
         let items = self.emitter.items;
         let item = &items.items[free];
-        let (dtype, scalars) = (item.metas[0].dtype, self.numbers(free));
+        let (dtype, scalars) = (item.metas[0].dtype, item.numbers.clone());
         let instruction = match item.kind {
             Kind::Map(map @ (Map::Arange | Map::Random(_))) => {
                 Instruction::Generate { map, layout: window, dtype, scalars }

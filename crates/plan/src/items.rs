@@ -1,7 +1,10 @@
 //! What there is to compute, once views and padding are seen through: items, which read each other's values through
 //! windows.
 
+mod parts;
+
 use crate::graph::{Call, Graph, Source};
+use crate::plan::ScalarRange;
 use crate::read::{Link, Read, expanded, ordered, through, through_all, turned, with_axes_last};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Compute, Map, Meta, OpRef, Reduction};
@@ -16,6 +19,8 @@ pub(crate) struct Item {
     pub call: usize,
     pub metas: Vec<Meta>,
     pub reads: Vec<Read>,
+    /// Of what is made of numbers alone: which of all numbers.
+    pub numbers: ScalarRange,
     /// Whether it is made again wherever it is read, since it needs no value: numbers from nothing, and what two steps
     /// make of constants alone.
     pub is_free: bool,
@@ -148,18 +153,26 @@ impl Clone for Made {
 impl Builder<'_> {
     fn call(&mut self, number: usize, call: &Call) {
         let mut reads: Vec<Read> = call.sources.iter().map(|&source| self.read(source)).collect();
+        let compute = call.op.compute();
+        // Parts that do not fit are left as an op, which no backend computes: it says so.
+        if let Compute::Parts = compute
+            && let Some(last) = self.parts(number, call, &reads)
+        {
+            self.of_call[number] = Some(Made::Window(last));
+            return;
+        }
         if let OpRef::Row(RowOp { number: Some(place), .. }) = call.op {
-            let constant = self.constant(number, call, &reads);
+            let dtype = reads.first().map_or(call.metas[0].dtype, |read| read.dtype);
+            let constant = self.constant(number, call, 0, Meta::new(&call.metas[0].shape, dtype));
             reads.insert(usize::from(place).min(reads.len()), constant);
         }
-        let compute = call.op.compute();
         let mut metas = call.metas.clone();
         let kind = match compute {
             Compute::View | Compute::Pad(_) => {
                 let window = match reads.pop() {
                     // Of an empty value, nothing but the number around it is seen.
                     Some(read) if matches!(compute, Compute::Pad(_)) && read.layout.shape.count() == 0 => {
-                        self.constant(number, call, &[read])
+                        self.constant(number, call, 0, Meta::new(&call.metas[0].shape, read.dtype))
                     }
                     Some(read) => self.view(number, call, read),
                     None => return,
@@ -203,16 +216,19 @@ impl Builder<'_> {
             reads = reads.into_iter().map(fit).collect();
         }
         let is_free = matches!(kind, Kind::Map(_)) && reads.iter().all(|read| self.is_simple(read));
-        self.items.push(Item { kind, call: number, metas, reads, is_free });
+        let numbers = match kind {
+            Kind::Map(Map::Constant | Map::Arange | Map::Random(_)) => call.numbers.clone(),
+            _ => 0..0,
+        };
+        self.items.push(Item { kind, call: number, metas, reads, numbers, is_free });
         self.of_call[number] = Some(Made::Item(self.items.len() - 1));
     }
 
-    /// A call's number as a value of its own, in the shape of its result and the dtype of what else it reads.
-    fn constant(&mut self, number: usize, call: &Call, reads: &[Read]) -> Read {
-        let dtype = reads.first().map_or(call.metas[0].dtype, |read| read.dtype);
-        let meta = Meta::new(&call.metas[0].shape, dtype);
+    /// One of a call's numbers as a value of its own.
+    fn constant(&mut self, number: usize, call: &Call, which: usize, meta: Meta) -> Read {
+        let at = call.numbers.start + which;
         let (kind, metas) = (Kind::Map(Map::Constant), vec![meta.clone()]);
-        self.items.push(Item { kind, call: number, metas, reads: Vec::new(), is_free: true });
+        self.items.push(Item { kind, call: number, metas, reads: Vec::new(), numbers: at..at + 1, is_free: true });
         Read::whole(Base::Item(self.items.len() - 1, 0), &meta)
     }
 
@@ -330,7 +346,8 @@ impl Builder<'_> {
 
     fn copy(&mut self, read: Read, call: usize) -> Read {
         let meta = Meta::new(&read.layout.shape, read.dtype);
-        self.items.push(Item { kind: Kind::Copy, call, metas: vec![meta.clone()], reads: vec![read], is_free: false });
+        let (kind, metas) = (Kind::Copy, vec![meta.clone()]);
+        self.items.push(Item { kind, call, metas, reads: vec![read], numbers: 0..0, is_free: false });
         Read::whole(Base::Item(self.items.len() - 1, 0), &meta)
     }
 }

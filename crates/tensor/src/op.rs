@@ -93,6 +93,11 @@ pub trait Op: Any + Debug + Send + Sync + Key {
         None
     }
 
+    /// For [`Compute::Parts`]: the steps that it consists of, each after those that it takes; the last gives the output.
+    fn parts(&self) -> Vec<Part> {
+        Vec::new()
+    }
+
     /// What [`Op::gradient`] reads.
     fn reads(&self) -> Reads {
         Reads::BOTH
@@ -184,6 +189,8 @@ pub enum Compute<'a> {
     ScatterAdd(usize),
     /// The inputs one after the other along the axis.
     Cat(usize),
+    /// Several steps that are recorded as one: what [`Op::parts`] lists. No backend sees it.
+    Parts,
     /// An op from outside.
     Custom(&'a dyn Custom),
 }
@@ -196,6 +203,26 @@ impl Compute<'_> {
             Compute::Map(_) | Compute::Reduce(..) | Compute::Extreme(..) | Compute::Matmul(_) | Compute::Gather(_)
         )
     }
+}
+
+/// One step of an op that consists of several. Each gives one value.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A row of the table, of as many arguments as it takes. One of them at least is a tensor.
+    Row(&'static Elementwise, Vec<Argument>),
+    /// The sum of all elements.
+    Sum(Argument),
+}
+
+/// What a [`Part`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// The op's input with this number.
+    Input(usize),
+    /// The call's number with this number, in the dtype of the tensors that it meets.
+    Number(usize),
+    /// What the part with this number gives.
+    Part(usize),
 }
 
 /// One elementwise step. The output's dtype stands with the step.

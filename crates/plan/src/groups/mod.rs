@@ -244,6 +244,7 @@ impl<'g, 'a> Grouping<'g, 'a> {
             call: gather.call,
             metas: gather.metas.clone(),
             reads,
+            numbers: 0..0,
             is_free: false,
         })
     }

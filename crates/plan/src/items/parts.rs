@@ -1,0 +1,80 @@
+//! The items of a call that consists of several steps.
+
+use super::{Base, Builder, Item, Kind};
+use crate::graph::Call;
+use crate::read::{Read, expanded, with_axes_last};
+use wgrad_tensor::dtype::DType;
+use wgrad_tensor::elementwise::Elementwise;
+use wgrad_tensor::op::{Argument, Map, Meta, Part, Reduction};
+use wgrad_tensor::shape::Shape;
+
+/// A call, what it reads, and what its parts have given so far.
+struct Parts<'a> {
+    number: usize,
+    call: &'a Call,
+    inputs: &'a [Read],
+    made: Vec<Read>,
+}
+
+impl Parts<'_> {
+    /// What an argument reads, where that is a tensor.
+    fn tensor(&self, argument: Argument) -> Option<&Read> {
+        match argument {
+            Argument::Input(input) => self.inputs.get(input),
+            Argument::Part(part) => self.made.get(part),
+            Argument::Number(_) => None,
+        }
+    }
+}
+
+impl Builder<'_> {
+    /// What the last part of a call gives; nothing where parts take what is not there, or give what the op does not.
+    pub(super) fn parts(&mut self, number: usize, call: &Call, inputs: &[Read]) -> Option<Read> {
+        let mut parts = Parts { number, call, inputs, made: Vec::new() };
+        for part in call.op.parts() {
+            let (kind, reads, meta) = match part {
+                Part::Sum(argument) => {
+                    let read = parts.tensor(argument)?;
+                    let axes: Vec<usize> = (0..read.layout.shape.len()).collect();
+                    let fold = Kind::Reduce(Reduction::Sum, read.layout.shape.count());
+                    let kind = if axes.is_empty() { Kind::Copy } else { fold };
+                    (kind, vec![with_axes_last(read, &axes)], Meta::new(Shape::default(), read.dtype))
+                }
+                Part::Row(row, arguments) => self.row(row, &arguments, &parts)?,
+            };
+            let is_free = matches!(kind, Kind::Map(_)) && reads.iter().all(|read| self.is_simple(read));
+            self.items.push(Item { kind, call: number, metas: vec![meta.clone()], reads, numbers: 0..0, is_free });
+            parts.made.push(Read::whole(Base::Item(self.items.len() - 1, 0), &meta));
+        }
+        parts.made.pop().filter(|read| call.metas[..] == [Meta::new(&read.layout.shape, read.dtype)])
+    }
+
+    /// A row of the table over what its tensors broadcast to.
+    fn row(
+        &mut self,
+        row: &'static Elementwise,
+        arguments: &[Argument],
+        parts: &Parts<'_>,
+    ) -> Option<(Kind, Vec<Read>, Meta)> {
+        if arguments.len() != row.arity {
+            return None;
+        }
+        let mut tensors = arguments.iter().filter_map(|&argument| parts.tensor(argument));
+        let first = tensors.next()?;
+        let shape = tensors.try_fold(first.layout.shape.clone(), |shape, read| shape.broadcast(&read.layout.shape))?;
+        let given = Meta::new(&shape, first.dtype);
+        let mut reads = Vec::with_capacity(arguments.len());
+        for &argument in arguments {
+            reads.push(match (argument, parts.tensor(argument)) {
+                (Argument::Number(which), _) if which < parts.call.numbers.len() => {
+                    self.constant(parts.number, parts.call, which, given.clone())
+                }
+                (_, None) => return None,
+                (_, Some(read)) if read.layout.shape == shape => read.clone(),
+                (_, Some(read)) => expanded(read, &shape),
+            });
+        }
+        let dtype = if row.to_bool { DType::Bool } else { first.dtype };
+        Some((Kind::Map(Map::Row(row)), reads, Meta::new(&shape, dtype)))
+    }
+}
