@@ -393,7 +393,8 @@ fn counts_through_windows() {
             (vec![2, 3, 4], vec![4, 8, 1], 0),
             (vec![6], vec![0], 9),
         ] {
-            let layout = wgrad_tensor::layout::Layout { shape: shape.as_slice().into(), strides, offset };
+            let layout =
+                wgrad_tensor::layout::Layout { shape: shape.as_slice().into(), strides: strides.into(), offset };
             let count: usize = shape.iter().product();
             for row_axes in [0, 1] {
                 let mut build = Build::default();

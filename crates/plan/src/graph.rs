@@ -1,6 +1,7 @@
 //! The part of the graph that an evaluation computes, by its structure alone: what plans are made from, and found by.
 
 use crate::collect::{Collected, fresh_marks, place};
+use smallvec::SmallVec;
 use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::ids::{IdHasher, IdMap};
 use wgrad_tensor::node::Edge;
-use wgrad_tensor::op::{Meta, OpRef};
+use wgrad_tensor::op::{Meta, Metas, OpRef};
 use wgrad_tensor::{Error, ErrorKind, Result};
 
 /// What the planner sees: ops with their attributes, shapes, dtypes, who reads whom, and which results are asked for.
@@ -27,8 +28,8 @@ pub(crate) struct Graph {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub op: OpRef,
-    pub metas: Vec<Meta>,
-    pub sources: Vec<Source>,
+    pub metas: Metas,
+    pub sources: SmallVec<[Source; 2]>,
     /// The call before which it is not to be computed.
     pub not_before: usize,
     /// The place of its numbers among all.
@@ -238,7 +239,7 @@ impl Recorded<'_> {
             number = numbers.end;
             let sources = self.sources(call).collect();
             let not_before = self.words[self.starts[call] + 1] as usize;
-            Call { op: node.op().clone(), metas: node.metas().to_vec(), sources, not_before, numbers }
+            Call { op: node.op().clone(), metas: node.metas().into(), sources, not_before, numbers }
         });
         let inputs = self.inputs.iter().map(|input| input.meta.clone()).collect();
         Graph { calls: calls.collect(), inputs, wanted: self.wanted().collect() }

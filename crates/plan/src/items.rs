@@ -7,7 +7,7 @@ use crate::graph::{Call, Graph, Source};
 use crate::plan::ScalarRange;
 use crate::read::{Link, Read, expanded, ordered, through, through_all, turned, with_axes_last};
 use wgrad_tensor::layout::Layout;
-use wgrad_tensor::op::{Compute, Map, Meta, OpRef, Reduction};
+use wgrad_tensor::op::{Compute, Map, Meta, Metas, OpRef, Reduction};
 use wgrad_tensor::row::RowOp;
 use wgrad_tensor::shape::Shape;
 
@@ -17,7 +17,7 @@ pub(crate) struct Item {
     pub kind: Kind,
     /// The recorded call that it belongs to.
     pub call: usize,
-    pub metas: Vec<Meta>,
+    pub metas: Metas,
     pub reads: Vec<Read>,
     /// Of what is made of numbers alone: which of all numbers.
     pub numbers: ScalarRange,
@@ -227,7 +227,7 @@ impl Builder<'_> {
     /// One of a call's numbers as a value of its own.
     fn constant(&mut self, number: usize, call: &Call, which: usize, meta: Meta) -> Read {
         let at = call.numbers.start + which;
-        let (kind, metas) = (Kind::Map(Map::Constant), vec![meta.clone()]);
+        let (kind, metas) = (Kind::Map(Map::Constant), Metas::from_iter([meta.clone()]));
         self.items.push(Item { kind, call: number, metas, reads: Vec::new(), numbers: at..at + 1, is_free: true });
         Read::whole(Base::Item(self.items.len() - 1, 0), &meta)
     }
@@ -346,7 +346,7 @@ impl Builder<'_> {
 
     fn copy(&mut self, read: Read, call: usize) -> Read {
         let meta = Meta::new(&read.layout.shape, read.dtype);
-        let (kind, metas) = (Kind::Copy, vec![meta.clone()]);
+        let (kind, metas) = (Kind::Copy, Metas::from_iter([meta.clone()]));
         self.items.push(Item { kind, call, metas, reads: vec![read], numbers: 0..0, is_free: false });
         Read::whole(Base::Item(self.items.len() - 1, 0), &meta)
     }

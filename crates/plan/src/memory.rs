@@ -209,7 +209,7 @@ mod tests {
             "elements are read one place later than written"
         );
         let mut flipped = chain(&[8, 8]);
-        flipped.steps[0].operands[0].layout.strides = vec![-1];
+        flipped.steps[0].operands[0].layout.strides = smallvec::smallvec![-1];
         assert_eq!(
             in_place(&flipped, &flipped.steps[0], &[true; 2]),
             [None],

@@ -2,7 +2,7 @@
 
 use crate::plan::Given;
 use std::ops::Range;
-use wgrad_tensor::layout::Layout;
+use wgrad_tensor::layout::{Layout, Strides};
 use wgrad_tensor::shape::Shape;
 
 /// Where a window reaches beyond its value, and which numbers it shows there.
@@ -61,7 +61,7 @@ impl Padding {
             padding.bounds.push(Bound { layout, inside, ..bound.clone() });
         }
         for axis in (0..shape.len()).filter(|&axis| shape[axis] != layout.shape[axis]) {
-            let mut strides = vec![0; shape.len()];
+            let mut strides = Strides::from_elem(0, shape.len());
             strides[axis] = 1;
             let inside = before[axis]..before[axis] + layout.shape[axis];
             let layout = Layout { shape: shape.clone(), strides, offset: 0 };
@@ -99,6 +99,7 @@ pub(crate) fn moved(layout: &Layout, starts: &[(usize, isize)], given: &Given<'_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smallvec::smallvec;
 
     /// What a padded window shows at each place: a number's place among all, or where the element lies.
     fn shown(layout: &Layout, padding: &Padding) -> Vec<Result<usize, usize>> {
@@ -127,13 +128,13 @@ mod tests {
 
     #[test]
     fn a_window_that_walks_backwards_is_padded_too() {
-        let flipped = Layout { shape: Shape::from([3]), strides: vec![-1], offset: 2 };
+        let flipped = Layout { shape: Shape::from([3]), strides: smallvec![-1], offset: 2 };
         let (layout, padding) = Padding::default().grown(&flipped, &Shape::from([6]), &[1], 0);
         assert_eq!(shown(&layout, &padding), [Err(0), Ok(2), Ok(1), Ok(0), Err(0), Err(0)]);
         // Backwards again, and one place more on one side of that.
         let flip = |layout: &Layout| {
             let last = 5 * layout.strides[0];
-            let strides = vec![-layout.strides[0]];
+            let strides = smallvec![-layout.strides[0]];
             Some(Layout { offset: layout.offset.checked_add_signed(last)?, strides, ..layout.clone() })
         };
         let (layout, padding) = (flip(&layout).unwrap(), padding.seen(flip).unwrap());

@@ -3,6 +3,7 @@
 use crate::graph::{Call, Graph};
 use crate::items::Base;
 use crate::padding::{Bound, Padding};
+use smallvec::SmallVec;
 use std::ops::Range;
 use wgrad_tensor::dtype::{DType, Scalar};
 use wgrad_tensor::layout::Layout;
@@ -31,7 +32,7 @@ pub(crate) enum Link {
     /// The view or the padding that a call recorded.
     Call(usize),
     /// The axes in another order.
-    Order(Vec<usize>),
+    Order(SmallVec<[usize; 4]>),
     /// Repeated up to a shape.
     Expand(Shape),
     /// In another shape of as many elements.
@@ -84,7 +85,7 @@ pub(crate) fn with_axes_last(read: &Read, axes: &[usize]) -> Read {
 
 /// The window with its axes in another order.
 pub(crate) fn turned(read: &Read, order: &[usize]) -> Read {
-    along(read, Link::Order(order.to_vec()), |layout| ordered(layout, order))
+    along(read, Link::Order(order.into()), |layout| ordered(layout, order))
 }
 
 /// The window repeated up to a shape.

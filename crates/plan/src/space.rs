@@ -3,12 +3,16 @@
 //! A window over `count` places in row-major order is a few runs of even steps. Where a run ends, counted from the last
 //! place's end, is a break. All windows of a kernel share its index space; its axes are cut at every break of any.
 
+use smallvec::SmallVec;
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::shape::Shape;
 
-/// The breaks of a window: ascending, without 1 and the count itself. Each divides the next.
-pub(crate) fn breaks(layout: &Layout) -> Vec<usize> {
-    let mut found = Vec::new();
+/// Where an index space breaks: ascending, without 1 and the count itself. Each divides the next.
+pub(crate) type Breaks = SmallVec<[usize; 4]>;
+
+/// The breaks of a window.
+pub(crate) fn breaks(layout: &Layout) -> Breaks {
+    let mut found = Breaks::new();
     if layout.is_contiguous() {
         return found;
     }
@@ -22,7 +26,7 @@ pub(crate) fn breaks(layout: &Layout) -> Vec<usize> {
 }
 
 /// Adds breaks to others, if there is an index space that has all of them: each must divide the next.
-pub(crate) fn unite(all: &mut Vec<usize>, more: &[usize], count: usize) -> bool {
+pub(crate) fn unite(all: &mut Breaks, more: &[usize], count: usize) -> bool {
     for &next in more {
         if next == 1 || next == count {
             continue;
@@ -41,7 +45,7 @@ pub(crate) fn unite(all: &mut Vec<usize>, more: &[usize], count: usize) -> bool 
 
 /// The shape of an index space with these breaks, and how many of its axes make up the last `row` places.
 pub(crate) fn shape(count: usize, breaks: &[usize], row: Option<usize>) -> (Shape, usize) {
-    let mut sizes = Vec::with_capacity(breaks.len() + 2);
+    let mut sizes = SmallVec::<[usize; 6]>::new();
     let mut axes_of_row = 0;
     let mut inner = 1;
     for &place in breaks.iter().chain([&count]) {
@@ -59,7 +63,7 @@ pub(crate) fn shape(count: usize, breaks: &[usize], row: Option<usize>) -> (Shap
         axes_of_row = 1;
     }
     sizes.reverse();
-    (sizes.into(), axes_of_row)
+    (sizes.as_slice().into(), axes_of_row)
 }
 
 /// Whether a window over rows of `row` places each gives the row's number everywhere in it.
@@ -104,23 +108,23 @@ mod tests {
     use super::*;
 
     fn layout(shape: &[usize], strides: &[isize]) -> Layout {
-        Layout { shape: Shape::from(shape), strides: strides.to_vec(), offset: 0 }
+        Layout { shape: Shape::from(shape), strides: strides.into(), offset: 0 }
     }
 
     #[test]
     fn breaks_are_where_runs_end() {
-        assert_eq!(breaks(&layout(&[2, 3, 4], &[12, 4, 1])), []);
-        assert_eq!(breaks(&layout(&[2, 3, 4], &[0, 4, 1])), [12]);
-        assert_eq!(breaks(&layout(&[2, 1, 3, 4], &[1, 7, 9, 2])), [4, 12]);
-        assert_eq!(breaks(&layout(&[5], &[0])), []);
-        assert_eq!(breaks(&layout(&[], &[])), []);
+        assert_eq!(breaks(&layout(&[2, 3, 4], &[12, 4, 1]))[..], []);
+        assert_eq!(breaks(&layout(&[2, 3, 4], &[0, 4, 1]))[..], [12]);
+        assert_eq!(breaks(&layout(&[2, 1, 3, 4], &[1, 7, 9, 2]))[..], [4, 12]);
+        assert_eq!(breaks(&layout(&[5], &[0]))[..], []);
+        assert_eq!(breaks(&layout(&[], &[]))[..], []);
     }
 
     #[test]
     fn spaces_unite_where_breaks_divide_each_other() {
-        let mut all = vec![4];
+        let mut all = Breaks::from_slice(&[4]);
         assert!(unite(&mut all, &[12, 2], 24));
-        assert_eq!(all, [2, 4, 12]);
+        assert_eq!(all[..], [2, 4, 12]);
         assert!(!unite(&mut all, &[3], 24), "4 is no multiple of 3");
         assert_eq!(shape(24, &all, None), (Shape::from([2, 3, 2, 2]), 0));
         assert_eq!(shape(24, &all, Some(4)), (Shape::from([2, 3, 2, 2]), 2));

@@ -1,18 +1,32 @@
 //! Where the elements of a view lie in the buffer behind it.
 
 use crate::shape::Shape;
+use smallvec::SmallVec;
 
 /// A strided window on a contiguous buffer: element `[i, j, ..]` lies at `offset + i * strides[0] + j * strides[1] + ..`.
 ///
 /// Strides count elements; 0 repeats an element (broadcasting), a negative stride walks backwards (flip).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// The sizes seen through the window.
     pub shape: Shape,
     /// Elements to step for one more along each axis.
-    pub strides: Vec<isize>,
+    pub strides: Strides,
     /// Where element `[0, 0, ..]` lies.
     pub offset: usize,
+}
+
+/// Elements to step for one more along each axis; few axes need no memory of their own.
+pub type Strides = SmallVec<[isize; 4]>;
+
+/// Sizes of a few axes.
+pub type Extents = SmallVec<[usize; 4]>;
+
+impl Clone for Layout {
+    fn clone(&self) -> Self {
+        // One copy of memory; the vector's own clone goes element by element.
+        Layout { shape: self.shape.clone(), strides: Strides::from_slice(&self.strides), offset: self.offset }
+    }
 }
 
 impl Layout {
@@ -45,7 +59,7 @@ impl Layout {
             return Some(Layout::contiguous(shape));
         }
         let (runs, offset) = (self.merged(), self.offset);
-        let mut strides = vec![0; shape.len()];
+        let mut strides = Strides::from_elem(0, shape.len());
         let mut axis = shape.len();
         for &(run, stride) in runs.iter().rev() {
             let mut filled = 1;
@@ -76,8 +90,8 @@ impl Layout {
     }
 
     /// The axes as (size, stride), without those of size 1, neighbours merged where one stride walks both.
-    pub fn merged(&self) -> Vec<(usize, isize)> {
-        let mut runs: Vec<(usize, isize)> = Vec::with_capacity(self.shape.len());
+    pub fn merged(&self) -> SmallVec<[(usize, isize); 4]> {
+        let mut runs: SmallVec<[(usize, isize); 4]> = SmallVec::new();
         for (&size, &stride) in self.shape.iter().zip(&self.strides) {
             if size == 1 {
                 continue;
@@ -104,9 +118,9 @@ impl Layout {
 /// Merges the axes of several layouts of one shape together: the common sizes, and each layout's strides over them.
 ///
 /// Kernels walk fewer axes this way; all-contiguous operands become one axis. A shape without elements or axes gives no axis.
-pub fn merge_together(layouts: &[&Layout]) -> (Vec<usize>, Vec<Vec<isize>>) {
-    let mut sizes: Vec<usize> = Vec::new();
-    let mut strides: Vec<Vec<isize>> = vec![Vec::new(); layouts.len()];
+pub fn merge_together(layouts: &[&Layout]) -> (Extents, Vec<Strides>) {
+    let mut sizes = Extents::new();
+    let mut strides = vec![Strides::new(); layouts.len()];
     let Some(first) = layouts.first() else { return (sizes, strides) };
     for axis in 0..first.shape.len() {
         let size = first.shape[axis];
@@ -140,19 +154,22 @@ mod tests {
     use super::*;
 
     fn layout(shape: &[usize], strides: &[isize], offset: usize) -> Layout {
-        Layout { shape: Shape::from(shape), strides: strides.to_vec(), offset }
+        Layout { shape: Shape::from(shape), strides: strides.into(), offset }
     }
 
     #[test]
     fn reshape_keeps_what_needs_no_copy() {
         let whole = Layout::contiguous(&Shape::from([2, 3, 4]));
-        assert_eq!(whole.reshaped(&Shape::from([6, 4])).map(|l| l.strides), Some(vec![4, 1]));
+        assert_eq!(whole.reshaped(&Shape::from([6, 4])).map(|l| l.strides), Some(Strides::from_slice(&[4, 1])));
         let transposed = layout(&[4, 3], &[1, 4], 0);
         assert_eq!(transposed.reshaped(&Shape::from([12])), None);
         let split = transposed.reshaped(&Shape::from([2, 2, 1, 3])).map(|l| l.strides);
         assert!(matches!(split.as_deref(), Some([2, 1, _, 4])));
         let broadcast = layout(&[2, 3], &[0, 0], 5);
-        assert_eq!(broadcast.reshaped(&Shape::from([6])).map(|l| (l.strides, l.offset)), Some((vec![0], 5)));
+        assert_eq!(
+            broadcast.reshaped(&Shape::from([6])).map(|l| (l.strides, l.offset)),
+            Some((Strides::from_slice(&[0]), 5))
+        );
     }
 
     #[test]
@@ -167,7 +184,11 @@ mod tests {
         let shape = Shape::from([2, 3, 4]);
         let a = Layout::contiguous(&shape);
         let b = layout(&[2, 3, 4], &[0, 4, 1], 0);
-        assert_eq!(merge_together(&[&a]), (vec![24], vec![vec![1]]));
-        assert_eq!(merge_together(&[&a, &b]), (vec![2, 12], vec![vec![12, 1], vec![0, 1]]));
+        let merged = |layouts: &[&Layout]| {
+            let (sizes, strides) = merge_together(layouts);
+            (sizes.into_vec(), strides.into_iter().map(Strides::into_vec).collect::<Vec<_>>())
+        };
+        assert_eq!(merged(&[&a]), (vec![24], vec![vec![1]]));
+        assert_eq!(merged(&[&a, &b]), (vec![2, 12], vec![vec![12, 1], vec![0, 1]]));
     }
 }

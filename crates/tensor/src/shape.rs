@@ -1,5 +1,6 @@
 //! Sizes of a tensor's axes, and the rules of broadcasting.
 
+use crate::layout::Strides;
 use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Deref;
@@ -28,8 +29,8 @@ impl Shape {
     }
 
     /// Row-major strides, in elements.
-    pub fn strides(&self) -> Vec<isize> {
-        let mut strides = vec![1isize; self.0.len()];
+    pub fn strides(&self) -> Strides {
+        let mut strides = Strides::from_elem(1, self.0.len());
         for axis in (1..self.0.len()).rev() {
             strides[axis - 1] = strides[axis] * self.0[axis].max(1) as isize;
         }

@@ -45,7 +45,7 @@ impl Input {
 
     /// The same data through another window.
     pub fn window(mut self, shape: impl Into<Shape>, strides: &[isize], offset: usize) -> Self {
-        self.layout = Layout { shape: shape.into(), strides: strides.to_vec(), offset };
+        self.layout = Layout { shape: shape.into(), strides: strides.into(), offset };
         self
     }
 
@@ -84,7 +84,7 @@ impl Input {
         for (axis, (before, _)) in amounts.iter().enumerate() {
             let mut strides = vec![0; shape.len()];
             strides[axis] = 1;
-            let layout = Layout { shape: shape.clone(), strides, offset: 0 };
+            let layout = Layout { shape: shape.clone(), strides: strides.into(), offset: 0 };
             let inside = *before..before + inner[axis];
             self.padding.bounds.push(Bound { layout, starts: vec![], inside, number });
         }

@@ -321,7 +321,7 @@ fn generated_numbers_through_every_window() {
     let shapes: [&[usize]; 7] = [&[], &[7], &[3, 5], &[40, 3, 37], &[2, 3000], &[130, 260], &[50_000]];
     for shape in shapes {
         for (seen, strides, offset, _) in windows(&mut random, shape) {
-            let layout = Layout { shape: seen, strides, offset };
+            let layout = Layout { shape: seen, strides: strides.into(), offset };
             let mut code = Code::new(shape, 0);
             let range = [Scalar::Int(-3), Scalar::Int(7)];
             let line = code.generate(Map::Arange, layout.clone(), DType::I32, &range);

@@ -332,8 +332,11 @@ fn rows_of_other_dtypes_and_of_numbers_made() {
         let mut code = Code::new(&[rows, length], 1);
         let f64s = |code: &mut Code, row, args: &[usize]| code.map(Map::Row(row), args, DType::F64);
         let x_ = code.load(0, DType::F64);
-        let line =
-            |strides: [isize; 2], offset| Layout { shape: [rows, length].into(), strides: strides.into(), offset };
+        let line = |strides: [isize; 2], offset| Layout {
+            shape: [rows, length].into(),
+            strides: strides.as_slice().into(),
+            offset,
+        };
         let range = [Scalar::Float(0.0), Scalar::Float(1.0)];
         let along = code.generate(Map::Arange, line([0, 1], 0), DType::F64, &range);
         let down = code.generate(Map::Arange, line([2, 0], 3), DType::F64, &range);

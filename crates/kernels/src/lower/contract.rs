@@ -321,7 +321,7 @@ fn as_one_product(left: &Layout, right: &Layout) -> Option<(Layout, Layout)> {
     };
     let two = |layout: &Layout, rows: usize, stride: isize| Layout {
         shape: [rows, layout.shape[row + 1]].into(),
-        strides: vec![stride, layout.strides[row + 1]],
+        strides: [stride, layout.strides[row + 1]].as_slice().into(),
         offset: layout.offset,
     };
     Some((two(left, size, stride), two(right, right.shape[row], right.strides[row])))

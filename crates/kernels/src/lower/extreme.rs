@@ -30,7 +30,8 @@ impl Folded {
 
     /// `length` elements for each of `outputs`, which lie side by side.
     fn side_by_side(outputs: usize, length: usize, output_stride: usize, stride: usize) -> Self {
-        let walk = |size, stride: usize| Walk { sizes: vec![size], windows: vec![(0, vec![stride as isize])] };
+        let walk =
+            |size, stride: usize| Walk { sizes: [size][..].into(), windows: vec![(0, [stride as isize][..].into())] };
         Folded { outer: walk(outputs, output_stride), inner: walk(length, stride) }
     }
 

@@ -82,7 +82,7 @@ pub(super) fn part(
 /// A window without its last `axes` axes.
 pub(super) fn without_last(layout: &Layout, axes: usize) -> Layout {
     let kept = layout.shape.len() - axes;
-    Layout { shape: layout.shape[..kept].into(), strides: layout.strides[..kept].to_vec(), offset: layout.offset }
+    Layout { shape: layout.shape[..kept].into(), strides: layout.strides[..kept].into(), offset: layout.offset }
 }
 
 /// A window with further axes at its end.

@@ -65,7 +65,7 @@ impl Windows {
             .filter(|(_, moves)| **moves)
             .map(|(layout, _)| Layout {
                 shape: layout.shape[kept..].into(),
-                strides: layout.strides[kept..].to_vec(),
+                strides: layout.strides[kept..].into(),
                 offset: 0,
             })
             .collect();

@@ -134,7 +134,7 @@ fn locate(index: u32) -> vec3<u32> {{
 fn places(axis: usize, base: &[usize], index: &[usize]) -> (Walk, Vec<usize>) {
     let strides = |sizes: &[usize]| wgrad_tensor::shape::Shape::from(sizes).strides();
     let (base_strides, index_strides) = (strides(base), strides(index));
-    let mut walk = Walk { sizes: Vec::new(), windows: vec![(0, Vec::new()), (0, Vec::new())] };
+    let mut walk = Walk { windows: vec![Default::default(); 2], ..Walk::default() };
     let mut limits: Vec<usize> = Vec::new();
     let axes = (0..base.len()).filter(|&other| other != axis && (base[other] != 1 || index[other] != 1));
     for other in axes {

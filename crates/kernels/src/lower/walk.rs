@@ -2,15 +2,15 @@
 
 use crate::params::Params;
 use std::fmt::Write;
-use wgrad_tensor::layout::{Layout, merge_together};
+use wgrad_tensor::layout::{Extents, Layout, Strides, merge_together};
 
 /// Several windows walked over the same axes. Only the number of axes and windows goes into a kernel's text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Walk {
     /// The axes' sizes, outermost first.
-    pub sizes: Vec<usize>,
+    pub sizes: Extents,
     /// Each window's start and strides.
-    pub windows: Vec<(isize, Vec<isize>)>,
+    pub windows: Vec<(isize, Strides)>,
 }
 
 impl Walk {

@@ -15,7 +15,7 @@ use wgrad_plan::{
 use wgrad_tensor::device::Buffer;
 use wgrad_tensor::dtype::{DType, Element, Scalar};
 use wgrad_tensor::error::{Problem, Result};
-use wgrad_tensor::layout::Layout;
+use wgrad_tensor::layout::{Layout, Strides};
 use wgrad_tensor::op::{Compute, Extreme, Map, Meta, Metas, Op, OpRef, Product, Reduction, Window2d, Windows};
 use wgrad_tensor::ops::table::ROWS;
 use wgrad_tensor::shape::Shape;
@@ -155,7 +155,7 @@ impl Build {
             padding.bounds.push(Bound { layout, inside, ..bound.clone() });
         }
         for axis in 0..shape.len() {
-            let mut strides = vec![0; shape.len()];
+            let mut strides = Strides::from_elem(0, shape.len());
             strides[axis] = 1;
             let inside = before[axis]..before[axis] + x.layout.shape[axis];
             let layout = Layout { shape: shape.clone(), strides, offset: 0 };
@@ -281,7 +281,7 @@ pub fn seen(operand: &Operand, by: impl Fn(&Layout) -> Layout) -> Operand {
 }
 
 pub fn window(operand: &Operand, shape: &[usize], strides: &[isize], offset: usize) -> Operand {
-    let layout = Layout { shape: Shape::from(shape), strides: strides.to_vec(), offset };
+    let layout = Layout { shape: Shape::from(shape), strides: strides.into(), offset };
     Operand { layout, ..operand.clone() }
 }
 

@@ -53,7 +53,7 @@ fn values(
         if !per_row {
             return layout.locate(place);
         }
-        let strides = layout.strides[..outer].to_vec();
+        let strides = layout.strides[..outer].into();
         Layout { shape: layout.shape[..outer].into(), strides, offset: layout.offset }.locate(place)
     };
     let number = |range: &std::ops::Range<usize>, at: usize| match build.scalars[range.start + at] {

@@ -1,9 +1,10 @@
 //! Elementwise work that is computed where and as it is read.
 
 use super::bits::Bits;
-use super::{Form, Group, Grouping, item_of};
+use super::{Few, Form, Group, Grouping, item_of};
 use crate::items::{Base, Kind, is_made_from_positions};
 use crate::read::{Read, through_all};
+use crate::space::Breaks;
 use wgrad_tensor::ids::IdSet;
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Meta, Reduction};
@@ -130,7 +131,7 @@ impl Grouping<'_, '_> {
             }
             self.items.items.push(copy);
             self.items.rank.push((self.items.rank[item].0, at));
-            self.readers.push(Vec::new());
+            self.readers.push(Few::new());
             self.done.of.push(first);
             self.done.per_row.push(false);
             self.done.groups.push(None);
@@ -143,13 +144,13 @@ impl Grouping<'_, '_> {
         self.redirect(item, base, last);
         let count = self.item(last).metas[0].shape.count();
         let items: Vec<usize> = (first..self.items.items.len()).collect();
-        let breaks = self.united(count, None, &self.external(&items, [first; 2], |_| false));
+        let breaks = self.united(count, None, self.external(&items, [first; 2], |_| false));
         let mut group = Group {
             items,
             form: Form::Program,
             count,
             row: None,
-            breaks: Vec::new(),
+            breaks: Breaks::new(),
             not_before: self.items.graph.calls[self.item(item).call].not_before,
             before: Bits::default(),
             mark: last,
@@ -217,7 +218,7 @@ impl Grouping<'_, '_> {
                 read.base = Base::Item(to, output);
             }
         }
-        self.readers[from].retain(|&reader| reader != item);
+        self.readers[from].retain(|&mut reader| reader != item);
         self.readers[to].push(item);
     }
 
@@ -225,7 +226,7 @@ impl Grouping<'_, '_> {
         self.redirect(item, last, base);
         for copy in first..self.items.items.len() {
             for from in self.items.items[copy].reads.iter().filter_map(|read| item_of(read.base)) {
-                self.readers[from].retain(|&reader| reader < first);
+                self.readers[from].retain(|&mut reader| reader < first);
             }
         }
         self.readers.truncate(first);

@@ -4,8 +4,8 @@ use super::bits::Bits;
 use super::{Form, Group, Grouping, item_of};
 use crate::items::{Base, Kind};
 use crate::read::Read;
-use crate::space::{breaks, is_row_number, unite};
-use wgrad_tensor::ids::IdSet;
+use crate::space::{Breaks, breaks, is_row_number, unite};
+use smallvec::SmallVec;
 
 /// A group that two others would make, and which of them then has one element per row.
 struct Joined {
@@ -139,20 +139,23 @@ impl Grouping<'_, '_> {
                 }
             }
         }
-        let before = self.before_both(first, second);
         if self.stands_between(first, second) {
             return None;
         }
-        let reads = self.external(&items, [a, b], is_row);
-        let breaks = self.united(count, row, &reads)?;
+        let breaks = self.united(count, row, self.external(&items, [a, b], is_row))?;
         // What is computed again must not run with what comes before the walk back.
         let not_before = first.not_before.max(second.not_before);
         let (first_item, _) = self.items.rank[items[0]];
         if self.item(first_item).call < not_before {
             return None;
         }
-        let group = Group { items, form, count, row, breaks, not_before, mark: second.mark, before };
-        (self.bound(&group, [a, b]) <= self.bindings).then_some(Joined { group, now_per_row })
+        let before = Bits::default();
+        let mut group = Group { items, form, count, row, breaks, not_before, mark: second.mark, before };
+        if self.bound(&group, [a, b]) > self.bindings {
+            return None;
+        }
+        group.before = self.before_both(first, second);
+        Some(Joined { group, now_per_row })
     }
 
     /// Whether an item is in one of these groups.
@@ -184,30 +187,31 @@ impl Grouping<'_, '_> {
         items: &[usize],
         groups: [usize; 2],
         is_row: impl Fn(usize) -> bool,
-    ) -> Vec<(&Read, bool)> {
-        let mut found = Vec::new();
-        for &item in items {
+    ) -> impl Iterator<Item = (&Read, bool)> {
+        let windows = items.iter().filter(|&&item| !matches!(self.item(item).kind, Kind::Contraction | Kind::Op));
+        windows.flat_map(move |&item| {
             let per_row = is_row(item);
-            let is_contraction = matches!(self.item(item).kind, Kind::Contraction | Kind::Op);
-            for (number, read) in self.item(item).reads.iter().enumerate() {
-                let inside =
-                    item_of(read.base).is_some_and(|base| self.is_in(base, groups) && !self.item(base).is_free);
-                if !inside && !is_contraction {
-                    found.push((read, self.reads_places(item, number, per_row)));
-                }
-            }
-        }
-        found
+            let outside = move |read: &Read| {
+                item_of(read.base).is_none_or(|base| !self.is_in(base, groups) || self.item(base).is_free)
+            };
+            let reads = self.item(item).reads.iter().enumerate().filter(move |(_, read)| outside(read));
+            reads.map(move |(number, read)| (read, self.reads_places(item, number, per_row)))
+        })
     }
 
     /// The breaks of an index space for these reads.
-    pub(super) fn united(&self, count: usize, row: Option<usize>, reads: &[(&Read, bool)]) -> Option<Vec<usize>> {
-        let mut all = Vec::new();
+    pub(super) fn united<'r>(
+        &self,
+        count: usize,
+        row: Option<usize>,
+        reads: impl Iterator<Item = (&'r Read, bool)>,
+    ) -> Option<Breaks> {
+        let mut all = Breaks::new();
         let inner = row.unwrap_or(1);
         if count == 0 || !unite(&mut all, &[inner], count) {
             return None;
         }
-        for &(read, over_places) in reads {
+        for (read, over_places) in reads {
             let each = if over_places { 1 } else { inner };
             for layout in read.layouts() {
                 let mut by = breaks(layout);
@@ -223,13 +227,13 @@ impl Grouping<'_, '_> {
     /// The buffers that a kernel binds: what it reads and writes, a status word where an index may be wrong, and what a
     /// second stage takes over from a first. Its items are those of `groups`.
     pub(super) fn bound(&self, group: &Group, groups: [usize; 2]) -> usize {
-        let mut bases: IdSet<Base> = IdSet::default();
+        let mut bases: SmallVec<[Base; 12]> = SmallVec::new();
         let mut stores = 0;
         for &item in &group.items {
             for read in &self.item(item).reads {
                 let inside = item_of(read.base).is_some_and(|base| self.is_in(base, groups) || self.item(base).is_free);
-                if !inside {
-                    bases.insert(read.base);
+                if !inside && !bases.contains(&read.base) {
+                    bases.push(read.base);
                 }
             }
             stores += usize::from(self.is_stored_so_far(item, groups));

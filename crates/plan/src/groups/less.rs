@@ -174,7 +174,7 @@ impl Grouping<'_, '_> {
             }
             for at in 0..self.item(value).reads.len() {
                 if let Some(from) = item_of(self.item(value).reads[at].base) {
-                    self.readers[from].retain(|&reader| reader != value);
+                    self.readers[from].retain(|&mut reader| reader != value);
                     open.push(from);
                 }
             }

@@ -10,10 +10,12 @@ mod less;
 
 use crate::items::{Base, Item, Items, Kind};
 use crate::read::with_axes_last;
+use crate::space::Breaks;
 use bits::Bits;
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::ops::Range;
-use wgrad_tensor::ids::{IdMap, IdSet};
+use wgrad_tensor::ids::IdSet;
 use wgrad_tensor::op::Compute;
 
 /// What a kernel computes.
@@ -27,7 +29,7 @@ pub(crate) struct Group {
     /// Places of a row, where there are rows.
     pub row: Option<usize>,
     /// Where its index space breaks.
-    pub breaks: Vec<usize>,
+    pub breaks: Breaks,
     /// The call before which it is not to be computed.
     not_before: usize,
     /// The items that it comes after, as bits. Of each group among them, the one that marks it at least.
@@ -95,9 +97,12 @@ pub(crate) fn alone(items: &mut Items<'_>) -> Groups {
     grouping.done
 }
 
+/// Mostly few items.
+type Few = SmallVec<[usize; 2]>;
+
 /// The items that read each item.
-fn readers(items: &Items<'_>) -> Vec<Vec<usize>> {
-    let mut readers = vec![Vec::new(); items.items.len()];
+fn readers(items: &Items<'_>) -> Vec<Few> {
+    let mut readers = vec![Few::new(); items.items.len()];
     for (reader, item) in items.items.iter().enumerate() {
         for base in item.reads.iter().filter_map(|read| item_of(read.base)) {
             readers[base].push(reader);
@@ -115,7 +120,7 @@ fn item_of(base: Base) -> Option<usize> {
 
 struct Grouping<'g, 'a> {
     items: &'g mut Items<'a>,
-    readers: Vec<Vec<usize>>,
+    readers: Vec<Few>,
     wanted: IdSet<usize>,
     done: Groups,
     /// The item whose place is looked for; later ones have none yet.
@@ -209,14 +214,14 @@ impl<'g, 'a> Grouping<'g, 'a> {
             },
             count: self.space(item),
             row: self.row(item),
-            breaks: Vec::new(),
+            breaks: Breaks::new(),
             not_before: self.items.graph.calls[self.item(item).call].not_before,
             before: Bits::default(),
             mark: item,
         };
         self.done.per_row[item] = own.row.is_some();
         let breaks = self
-            .united(own.count, own.row, &self.external(&own.items, [item; 2], |item| self.done.per_row[item]))
+            .united(own.count, own.row, self.external(&own.items, [item; 2], |item| self.done.per_row[item]))
             .unwrap_or_default();
         let before = self.before(&own);
         self.done.groups[item] = Some(Group { breaks, before, ..own });
@@ -283,19 +288,21 @@ impl<'g, 'a> Grouping<'g, 'a> {
 
     /// Joins reductions over the same rows that read a value in common.
     fn join_siblings(&mut self, items: &[usize]) {
-        let mut readers: IdMap<(Base, usize, usize), Vec<usize>> = IdMap::default();
+        let mut readers = Vec::new();
         for &item in items {
             let of = self.done.of[item];
             let Some(Group { row: Some(row), count, .. }) = &self.done.groups[of] else { continue };
             for read in &self.item(item).reads {
-                readers.entry((read.base, *row, *count)).or_default().push(item);
+                readers.push(((read.base, *row, *count), item));
             }
         }
-        let mut common: Vec<Vec<usize>> = readers.into_values().filter(|items| items.len() > 1).collect();
-        common.sort_unstable();
+        // By what they read, in the order that they have; and those lists by the order of their items.
+        readers.sort_by_key(|(of, _)| *of);
+        let mut common: Vec<_> = readers.chunk_by(|(a, _), (b, _)| a == b).filter(|items| items.len() > 1).collect();
+        common.sort_unstable_by(|a, b| a.iter().map(|(_, item)| item).cmp(b.iter().map(|(_, item)| item)));
         for items in common {
             for pair in items.windows(2) {
-                let (a, b) = (self.done.of[pair[0]], self.done.of[pair[1]]);
+                let (a, b) = (self.done.of[pair[0].1], self.done.of[pair[1].1]);
                 if a != b {
                     self.join(a, b);
                 }

@@ -5,7 +5,7 @@ use crate::graph::Call;
 use crate::read::{Read, expanded, with_axes_last};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::elementwise::Elementwise;
-use wgrad_tensor::op::{Argument, Map, Meta, Part, Reduction};
+use wgrad_tensor::op::{Argument, Map, Meta, Metas, Part, Reduction};
 use wgrad_tensor::shape::Shape;
 
 /// A call, what it reads, and what its parts have given so far.
@@ -43,7 +43,14 @@ impl Builder<'_> {
                 Part::Row(row, arguments) => self.row(row, &arguments, &parts)?,
             };
             let is_free = matches!(kind, Kind::Map(_)) && reads.iter().all(|read| self.is_simple(read));
-            self.items.push(Item { kind, call: number, metas: vec![meta.clone()], reads, numbers: 0..0, is_free });
+            self.items.push(Item {
+                kind,
+                call: number,
+                metas: Metas::from_iter([meta.clone()]),
+                reads,
+                numbers: 0..0,
+                is_free,
+            });
             parts.made.push(Read::whole(Base::Item(self.items.len() - 1, 0), &meta));
         }
         parts.made.pop().filter(|read| call.metas[..] == [Meta::new(&read.layout.shape, read.dtype)])
