@@ -62,6 +62,15 @@ fn erf(x: f32) -> f32 {
     return fma(r, x, x);
 }
 
+// x times the normal distribution's mass below x, and the slope of that.
+fn gelu(x: f32) -> f32 {
+    return x * 0.5 * (1.0 + erf(x * 0.70710678));
+}
+
+fn gelu_slope(x: f32) -> f32 {
+    return 0.5 * (1.0 + erf(x * 0.70710678)) + x * 0.39894228 * exp(-0.5 * x * x);
+}
+
 // x^y as C has it: negative bases take whole exponents, and small whole exponents are products.
 fn pow_real(x: f32, y: f32) -> f32 {
     if y == 0.0 || x == 1.0 {

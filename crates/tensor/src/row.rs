@@ -87,6 +87,13 @@ impl Op for RowOp {
         let Some(rule) = self.row.gradient else {
             return Err(Problem::new(ErrorKind::NotDifferentiable, "has no gradient"));
         };
+        if let ([x, y], Some(Basic::Mul), [Some(g)]) = (call.inputs, self.row.basic, call.grads)
+            && x.is(y)
+        {
+            // A square: both factors get the same.
+            let half = g * x;
+            return Ok(smallvec![Some(half.clone()), Some(half)]);
+        }
         let (Some(place), [x, ..], [number, ..]) = (self.number, call.inputs, call.scalars) else {
             return Ok(sum_repeated(call.inputs, rule(call)));
         };

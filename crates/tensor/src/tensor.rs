@@ -78,6 +78,11 @@ impl Tensor {
         Tensor(Edge { node, output: 0 })
     }
 
+    /// Whether the two are one value of the graph, not merely equal.
+    pub(crate) fn is(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0.node, &other.0.node) && self.0.output == other.0.output
+    }
+
     /// The graph's reference to the same output.
     pub fn edge(&self) -> &Edge {
         &self.0

@@ -1,15 +1,9 @@
 //! Activation functions, composed of rows of the table.
 
 use crate::tensor::Tensor;
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::PI;
 
 impl Tensor {
-    /// `x Phi(x)` with the normal distribution's `Phi`, exact. PyTorch: `F.gelu`.
-    #[track_caller]
-    pub fn gelu(&self) -> Tensor {
-        self * ((self * FRAC_1_SQRT_2).erf() + 1.0) * 0.5
-    }
-
     /// GELU by its tanh approximation. PyTorch: `F.gelu(approximate="tanh")`.
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {

@@ -3,7 +3,10 @@
 use crate::elementwise::Elementwise;
 use crate::ops::arguments::Operand;
 use crate::tensor::Tensor;
-use std::f64::consts::{LN_2, PI};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2};
+
+/// Of the normal distribution at 0: `1 / sqrt(2 pi)`.
+const DENSITY: f64 = 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 
 crate::elementwise! {
     /// `e^x`.
@@ -40,13 +43,27 @@ crate::elementwise! {
     pub real SIGMOID: sigmoid(x) -> y { x.sigmoid() } "1.0 / (1.0 + exp(-x))" { OUTPUTS, g => g * y * (1.0 - y) }
     /// The error function, `2 / sqrt(pi)` times the integral of `e^(-t^2)` from 0 to `x`.
     pub real ERF: erf(x) -> y { x.erf() } "erf(x)" {
-        INPUTS, g => g * (-x.square()).exp() * (2.0 / PI.sqrt())
+        INPUTS, g => g * (-x.square()).exp() * FRAC_2_SQRT_PI
+    }
+    /// `x Phi(x)` with the normal distribution's `Phi`.
+    pub real GELU: gelu(x) -> y { x * T::of(0.5) * (T::of(1.0) + (x * T::of(FRAC_1_SQRT_2)).erf()) } "gelu(x)" {
+        INPUTS, g => g * x.elementwise(&GELU_SLOPE, &[])
+    }
+    /// The slope of [`GELU`], `Phi(x) + x phi(x)`.
+    pub real GELU_SLOPE: gelu_slope(x) -> y {
+        T::of(0.5) * (T::of(1.0) + (x * T::of(FRAC_1_SQRT_2)).erf()) + x * T::of(DENSITY) * (x * x * T::of(-0.5)).exp()
+    } "gelu_slope(x)" {
+        INPUTS, g => g * (x.square() * -0.5).exp() * (2.0 - x.square()) * DENSITY
     }
     /// The square root.
     pub algebraic SQRT: sqrt(x) -> y { x.sqrt() } "sqrt(x)" { OUTPUTS, g => g / (y * 2.0) }
     /// `1 / sqrt(x)`.
     pub algebraic RSQRT: rsqrt(x) -> y { T::of(1.0) / x.sqrt() } "1.0 / sqrt(x)" {
-        OUTPUTS, g => g * y * y * y * -0.5
+        OUTPUTS, g => g.elementwise(&RSQRT_SLOPE, &[y])
+    }
+    /// `x` times the slope of [`RSQRT`] where that gives `z`.
+    pub algebraic RSQRT_SLOPE: rsqrt_slope(x, z) -> y { x * z * z * z * T::of(-0.5) } "x * y * y * y * -0.5" {
+        INPUTS, g => (g.elementwise(&RSQRT_SLOPE, &[z]), g * x * z * z * -1.5)
     }
     /// `1 / x`.
     pub algebraic RECIPROCAL: reciprocal(x) -> y { T::of(1.0) / x } "1.0 / x" { OUTPUTS, g => -(g * y * y) }
@@ -205,6 +222,8 @@ unary_methods! {
     erf ERF;
     /// The square root. PyTorch: `torch.sqrt`.
     sqrt SQRT;
+    /// `x Phi(x)` with the normal distribution's `Phi`, exact. PyTorch: `F.gelu`.
+    gelu GELU;
     /// `1 / sqrt(x)`. PyTorch: `torch.rsqrt`.
     rsqrt RSQRT;
     /// `1 / x`. PyTorch: `torch.reciprocal`.
@@ -300,6 +319,9 @@ pub static ROWS: &[&Elementwise] = &[
     &ERF,
     &SQRT,
     &RSQRT,
+    &RSQRT_SLOPE,
+    &GELU,
+    &GELU_SLOPE,
     &RECIPROCAL,
     &FLOOR,
     &CEIL,
