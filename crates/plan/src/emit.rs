@@ -8,15 +8,22 @@ use crate::padding::Padding;
 use crate::plan::{Instruction, Operand, Plan, Program, Step, ValueId, Work};
 use crate::read::{Read, Starts};
 use crate::space::{along_rows, shape};
-use wgrad_tensor::ids::{IdMap, IdSet};
+use wgrad_tensor::ids::IdMap;
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::{Compute, Map, Meta, Product};
 use wgrad_tensor::shape::Shape;
 
 /// The steps of the groups, in an order in which each finds what it reads.
 pub(crate) fn emit(items: &Items<'_>, groups: &Groups) -> Plan {
-    let mut emitter =
-        Emitter { items, groups, plan: Plan::default(), values: IdMap::default(), stored: IdSet::default() };
+    let mut emitter = Emitter {
+        items,
+        groups,
+        plan: Plan::default(),
+        values: IdMap::default(),
+        is_stored: vec![false; items.items.len()],
+        is_needed: vec![false; items.items.len()],
+        registers: vec![None; items.items.len()],
+    };
     for (input, meta) in items.graph.inputs.iter().enumerate() {
         let value = emitter.value(meta.clone());
         emitter.values.insert(Base::Input(input), value);
@@ -50,8 +57,11 @@ struct Emitter<'p, 'a> {
     groups: &'p Groups,
     plan: Plan,
     values: IdMap<Base, ValueId>,
-    /// What is written to memory.
-    stored: IdSet<Base>,
+    /// Which items are written to memory, and which lead to such a one in their group.
+    is_stored: Vec<bool>,
+    is_needed: Vec<bool>,
+    /// The register that holds each item, in the program of its group.
+    registers: Vec<Option<usize>>,
 }
 
 impl Emitter<'_, '_> {
@@ -73,46 +83,44 @@ impl Emitter<'_, '_> {
         value
     }
 
-    /// Finds, from the last group on, what other groups read.
+    /// Finds, from the last group on, what other groups read, and what leads there.
     fn note_stored(&mut self, order: &[usize]) {
-        self.stored.extend(self.items.wanted.iter().copied());
+        let items = self.items;
+        for &base in &items.wanted {
+            self.note_read(base);
+        }
         for &group in order.iter().rev() {
             let Some(found) = &self.groups.groups[group] else { continue };
-            if found.form == Form::Program && !found.items.iter().any(|&item| self.is_stored(item)) {
+            if found.form == Form::Program && !found.items.iter().any(|&item| self.is_stored[item]) {
                 continue;
             }
-            let mut needed: IdSet<usize> = IdSet::default();
             for &item in found.items.iter().rev() {
-                let is_program = !matches!(self.items.items[item].kind, Kind::Contraction | Kind::Op);
-                if is_program && !self.is_stored(item) && !needed.contains(&item) {
+                let is_program = !matches!(items.items[item].kind, Kind::Contraction | Kind::Op);
+                self.is_needed[item] |= self.is_stored[item];
+                if is_program && !self.is_needed[item] {
                     continue;
                 }
-                needed.extend(self.items.items[item].reads.iter().filter_map(|read| match read.base {
-                    Base::Item(base, _) => Some(base),
-                    Base::Input(_) => None,
-                }));
-                for read in &self.items.items[item].reads {
-                    let made_here = match read.base {
-                        Base::Item(base, _) => {
-                            (self.groups.of[base] == group) || (is_program && self.items.items[base].is_free)
-                        }
-                        Base::Input(_) => true,
-                    };
-                    if !made_here {
-                        self.stored.insert(read.base);
+                for read in &items.items[item].reads {
+                    let Base::Item(base, _) = read.base else { continue };
+                    if self.groups.of[base] == group {
+                        self.is_needed[base] = true;
+                    } else if !is_program || !items.items[base].is_free {
+                        self.note_read(read.base);
                     }
                 }
             }
         }
     }
 
-    fn is_stored(&self, item: usize) -> bool {
-        (0..self.items.items[item].metas.len()).any(|output| self.stored.contains(&Base::Item(item, output)))
+    fn note_read(&mut self, base: Base) {
+        if let Base::Item(item, _) = base {
+            self.is_stored[item] = true;
+        }
     }
 
     fn group(&mut self, group: &Group) {
         match group.form {
-            Form::Program if group.items.iter().any(|&item| self.is_stored(item)) => {
+            Form::Program if group.items.iter().any(|&item| self.is_stored[item]) => {
                 let mut writer = Writer::new(self, group, Vec::new());
                 writer.write(None);
                 let (program, operands, results) = writer.finish();
@@ -200,7 +208,6 @@ struct Writer<'w, 'p, 'a> {
     /// Which registers have one element for each row.
     per_row: Vec<bool>,
     operands: Vec<Operand>,
-    registers: IdMap<usize, usize>,
     /// The registers of what is the same everywhere.
     constants: IdMap<usize, usize>,
     loads: IdMap<(ValueId, Layout, Starts, Padding), usize>,
@@ -220,7 +227,6 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
             program: Program { shape, row_axes, code: Vec::new(), stores: Vec::new() },
             per_row: Vec::new(),
             operands,
-            registers: IdMap::default(),
             constants: IdMap::default(),
             loads: IdMap::default(),
             results: Vec::new(),
@@ -229,13 +235,17 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
 
     /// Writes all items; `product` is the op whose elements the program takes.
     fn write(&mut self, product: Option<usize>) {
-        for number in self.needed() {
-            let item = &self.emitter.items.items[number];
+        let (items, group) = (self.emitter.items, self.group);
+        for &number in &group.items {
+            if !self.emitter.is_needed[number] {
+                continue;
+            }
+            let item = &items.items[number];
             let instruction = match item.kind {
                 _ if product == Some(number) => Instruction::Product(item.metas[0].dtype),
                 Kind::Copy => {
                     let register = self.argument(number, 0);
-                    self.registers.insert(number, register);
+                    self.emitter.registers[number] = Some(register);
                     self.store(number, register);
                     continue;
                 }
@@ -255,7 +265,7 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
                 Kind::Contraction | Kind::Op => continue,
             };
             let register = self.push(instruction);
-            self.registers.insert(number, register);
+            self.emitter.registers[number] = Some(register);
             self.store(number, register);
         }
     }
@@ -270,30 +280,13 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
         self.program.code.len() - 1
     }
 
-    /// The items that lead to something that is written, in order.
-    fn needed(&self) -> Vec<usize> {
-        let items = &self.emitter.items.items;
-        let mut needed: IdSet<usize> = IdSet::default();
-        for &item in self.group.items.iter().rev() {
-            if self.emitter.is_stored(item) || needed.contains(&item) {
-                needed.insert(item);
-                needed.extend(items[item].reads.iter().filter_map(|read| match read.base {
-                    Base::Item(base, _) => Some(base),
-                    Base::Input(_) => None,
-                }));
-            }
-        }
-        self.group.items.iter().copied().filter(|item| needed.contains(item)).collect()
-    }
-
     fn store(&mut self, item: usize, register: usize) {
-        let base = Base::Item(item, 0);
-        if self.emitter.stored.contains(&base) {
+        if self.emitter.is_stored[item] {
             let everywhere = !self.emitter.groups.per_row[item];
             let stored =
                 if everywhere && self.per_row[register] { self.push(Instruction::Spread(register)) } else { register };
             self.program.stores.push(stored);
-            let value = self.emitter.base(base);
+            let value = self.emitter.base(Base::Item(item, 0));
             self.results.push(value);
         }
     }
@@ -303,7 +296,8 @@ impl<'w, 'p, 'a> Writer<'w, 'p, 'a> {
         let items = self.emitter.items;
         let read = &items.items[item].reads[number];
         if let Base::Item(base, _) = read.base {
-            if let Some(&register) = self.registers.get(&base) {
+            let is_here = self.emitter.groups.of[base] == self.emitter.groups.of[item];
+            if let (true, Some(register)) = (is_here, self.emitter.registers[base]) {
                 return register;
             }
             if items.items[base].is_free {

@@ -115,7 +115,10 @@ impl Grouping<'_, '_> {
         for &item in &items {
             for (number, read) in self.item(item).reads.iter().enumerate() {
                 let Some(base) = item_of(read.base).filter(|&base| self.is_in(base, [a, b])) else { continue };
-                if self.item(base).is_free {
+                let (of, from) = (self.done.of[item], self.done.of[base]);
+                // What was joined before still fits, unless it is now walked in another way; copies were not yet looked at.
+                let is_joined = of == from && now_per_row != Some(of) && of < self.extra;
+                if self.item(base).is_free || is_joined {
                     continue;
                 }
                 if matches!(self.item(item).kind, Kind::Contraction) {

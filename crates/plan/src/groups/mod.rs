@@ -9,7 +9,7 @@ mod join;
 mod less;
 
 use crate::items::{Base, Item, Items, Kind};
-use crate::read::with_axes_last;
+use crate::read::{Read, with_axes_last};
 use crate::space::Breaks;
 use bits::Bits;
 use smallvec::SmallVec;
@@ -292,7 +292,9 @@ impl<'g, 'a> Grouping<'g, 'a> {
         for &item in items {
             let of = self.done.of[item];
             let Some(Group { row: Some(row), count, .. }) = &self.done.groups[of] else { continue };
-            for read in &self.item(item).reads {
+            // What one item alone reads has no second reader.
+            let is_shared = |read: &&Read| item_of(read.base).is_none_or(|base| self.readers[base].len() > 1);
+            for read in self.item(item).reads.iter().filter(is_shared) {
                 readers.push(((read.base, *row, *count), item));
             }
         }
