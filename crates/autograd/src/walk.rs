@@ -2,6 +2,7 @@
 
 use crate::checkpoint::Copies;
 use smallvec::{SmallVec, smallvec};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use wgrad_tensor::error::Problem;
 use wgrad_tensor::ids::{IdMap, IdSet};
@@ -142,6 +143,9 @@ pub fn value_and_grad(f: impl FnOnce(&[Tensor]) -> Tensor, inputs: &[&Tensor]) -
     Ok((value, gradients))
 }
 
+/// Nodes of a walk for which there is room from the start.
+const EXPECTED: usize = 512;
+
 /// The tracked nodes that `output` is computed from, itself included, latest first.
 #[track_caller]
 fn tracked_ancestors(output: &Tensor) -> Result<Vec<Arc<Node>>> {
@@ -157,7 +161,7 @@ fn tracked_ancestors(output: &Tensor) -> Result<Vec<Arc<Node>>> {
             "the loss depends on no parameter: nothing it was computed from wants a gradient",
         ));
     }
-    let mut seen = IdSet::default();
+    let mut seen = IdSet::with_capacity_and_hasher(EXPECTED, BuildHasherDefault::default());
     let mut found = vec![output.edge().node().clone()];
     let mut next = 0;
     seen.insert(found[0].id());

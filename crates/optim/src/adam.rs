@@ -135,12 +135,9 @@ impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
         let corrected = |beta: f64| 1.0 - beta.powi(step.count.try_into().unwrap_or(i32::MAX));
         // The fraction times the root of the square's correction: one step less.
         let root = corrected(beta2).sqrt();
-        let mut numbers = vec![self.eps * root, step.lr * root / corrected(beta1)];
         let decays = DECOUPLED && step.weight_decay != 0.0;
-        if decays {
-            numbers.push(1.0 - step.lr * step.weight_decay);
-        }
-        let numbers = numbers.into_iter().map(Scalar::Float).collect();
+        let numbers = [self.eps * root, step.lr * root / corrected(beta1), 1.0 - step.lr * step.weight_decay];
+        let numbers = numbers[..if decays { 3 } else { 2 }].iter().copied().map(Scalar::Float).collect();
         Tensor::apply(AdamStep::op(decays), &[param, mean, square], numbers, param.device())
     }
 }

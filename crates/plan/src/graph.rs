@@ -100,8 +100,8 @@ pub(crate) fn record(collected: &Collected) -> Result<Recorded<'_>> {
         starts: Vec::with_capacity(collected.nodes.len()),
         wanted: 0..0,
         scalars: Vec::with_capacity(collected.nodes.len()),
-        inputs: Vec::new(),
-        givers: Vec::new(),
+        inputs: Vec::with_capacity(collected.edges / 4),
+        givers: Vec::with_capacity(collected.edges / 4),
         at_address: IdMap::default(),
     };
     for (call, node) in collected.nodes.iter().enumerate() {
