@@ -131,6 +131,19 @@ fn a_chain_of_a_hundred_thousand_nodes() -> wgrad::Result<()> {
     drop(gradients);
     drop(gradient);
 
+    // Each of these reads its input for its gradient.
+    let (mut y, mut value, mut slope) = (x.clone(), 1.0f64, 1.0);
+    for _ in 0..100_000 {
+        y = y.sin();
+        slope *= value.cos();
+        value = value.sin();
+    }
+    let gradients = y.sum(..).backward()?;
+    let found = [y.item::<f32>()?, gradients.get(&x)?.item::<f32>()?].map(f64::from);
+    assert!((found[0] / value - 1.0).abs() < 1e-3, "{found:?}, not {value}");
+    assert!((found[1] / slope - 1.0).abs() < 1e-2, "{found:?}, not {slope}");
+    drop((y, gradients));
+
     let mut dropped = x;
     for _ in 0..100_000 {
         dropped = dropped + 1.0;
