@@ -12,6 +12,9 @@ use wgrad_tensor::op::Reduction;
 /// The most steps of a chain.
 pub const LONGEST: usize = 8;
 
+/// After how many bunches memory is asked for again: asking takes as long as a bunch does.
+const ASKING: usize = 4;
+
 /// What becomes of the elements so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -188,7 +191,8 @@ impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
         let Chain { rows, length, start, links, mut out, mut folded, ahead } = self.0;
         let width = BUNCH * S::F32_LANES;
         let whole = length / width;
-        let ahead = ahead.in_parts(rows * whole);
+        let asks = whole.div_ceil(ASKING);
+        let ahead = ahead.in_parts(rows * asks);
         for row in 0..rows {
             let start = InRow::<S>::new(start, row, length);
             let steps = W::in_row(simd, &mut links.iter(), row, length);
@@ -196,7 +200,9 @@ impl<W: Way, J: Joint> WithSimd for Walk<'_, W, J> {
             let (outs, last) = out.split_at_mut((whole * width).min(out.len()));
             let outs = S::as_mut_simd_f32s(outs).0.as_chunks_mut().0;
             let mut bunch = |i: usize| {
-                ahead.ask(row * whole + i);
+                if i.is_multiple_of(ASKING) {
+                    ahead.ask(row * asks + i / ASKING);
+                }
                 let x = W::bunch(simd, &steps, start.bunches[i], i);
                 if let Some(out) = outs.get_mut(i) {
                     *out = x;

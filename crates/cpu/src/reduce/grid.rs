@@ -1,6 +1,6 @@
 //! A window taken apart into the axes that stay and those that are folded away.
 
-use super::join::{Cascade, Join, PIECE, RowCascade, join_rows, join_run};
+use super::join::{Cascade, Join, PIECE, RowCascade, join_piece, join_rows, join_run};
 use crate::buffer::Pool;
 use crate::program::collect_run;
 use crate::threads::{self, TASK};
@@ -142,7 +142,10 @@ impl<'a, T: Number> Grid<'a, T> {
                     collect_run(self.elements, at, stride, &mut collected[..len]);
                     &collected[..len]
                 };
-                cascade.push::<J>(join_run::<T, J>(piece));
+                cascade.push::<J>(match piece.try_into() {
+                    Ok(piece) if size > PIECE => join_piece::<T, J>(piece),
+                    _ => join_run::<T, J>(piece),
+                });
             }
         }
         cascade.finish::<J>()

@@ -196,9 +196,6 @@ impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
     type Output = T;
     #[inline(always)]
     fn run(self) -> T {
-        if self.0.len() == PIECE {
-            return join_lanes::<T, J>(by_turns::<T, J>(self.0));
-        }
         let (chunks, rest) = self.0.as_chunks();
         let mut lanes = [J::start(); LANES];
         for chunk in chunks {
@@ -213,21 +210,31 @@ impl<T: Number, J: Join<T>> Kernel for Lanes<'_, T, J> {
     }
 }
 
-/// Folds a whole piece, which is read in several places by turns: processors foresee several walks through memory better
-/// than one, which they lose at the end of each page.
-#[inline(always)]
-fn by_turns<T: Number, J: Join<T>>(piece: &[T]) -> [T; LANES] {
-    const WALKS: usize = 4;
-    const WIDTH: usize = LANES / WALKS;
-    let walks: [&[[T; WIDTH]]; WALKS] =
-        std::array::from_fn(|walk| piece[walk * PIECE / WALKS..(walk + 1) * PIECE / WALKS].as_chunks().0);
-    let mut lanes = [[J::start(); WIDTH]; WALKS];
-    for i in 0..PIECE / LANES {
-        for (lanes, walk) in lanes.iter_mut().zip(walks) {
-            *lanes = joined::<T, J, WIDTH>(*lanes, &walk[i]);
+/// Combines one of several whole pieces, which is read in several places by turns: processors foresee several walks
+/// through memory better than one, which they lose at the end of each page. A single piece is a run: what else walks over
+/// so many elements combines them in a run's order, too.
+pub fn join_piece<T: Number, J: Join<T>>(piece: &[T; PIECE]) -> T {
+    vectorised(ByTurns::<T, J>(piece, PhantomData))
+}
+
+struct ByTurns<'a, T, J>(&'a [T; PIECE], PhantomData<J>);
+
+impl<T: Number, J: Join<T>> Kernel for ByTurns<'_, T, J> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        const WALKS: usize = 4;
+        const WIDTH: usize = LANES / WALKS;
+        let walks: [&[[T; WIDTH]]; WALKS] =
+            std::array::from_fn(|walk| self.0[walk * PIECE / WALKS..(walk + 1) * PIECE / WALKS].as_chunks().0);
+        let mut lanes = [[J::start(); WIDTH]; WALKS];
+        for i in 0..PIECE / LANES {
+            for (lanes, walk) in lanes.iter_mut().zip(walks) {
+                *lanes = joined::<T, J, WIDTH>(*lanes, &walk[i]);
+            }
         }
+        join_lanes::<T, J>(std::array::from_fn(|lane| lanes[lane / WIDTH][lane % WIDTH]))
     }
-    std::array::from_fn(|lane| lanes[lane / WIDTH][lane % WIDTH])
 }
 
 /// Combines accumulators pairwise.
