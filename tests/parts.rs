@@ -40,8 +40,11 @@ fn listed(number: usize, dtype: DType, shape: &[usize], inputs: &[&Tensor], numb
     Tensor::apply(op, inputs, numbers.iter().copied().map(Scalar::Float).collect(), inputs[0].device())
 }
 
-/// Lists of parts, and the shapes that they are said to give; from the fourth on, they do not.
-const LISTS: [(fn() -> Vec<Part>, &[usize]); 11] = [
+/// A list of parts, and the shape that they are said to give.
+type List = (fn() -> Vec<Part>, &'static [usize]);
+
+/// From the fourth on, they do not.
+const LISTS: [List; 11] = [
     (whole, &[]),
     (|| vec![Part::Row(&GT, vec![Input(0), Number(0)])], &[4, 5]),
     (|| vec![Part::Sum(Input(0))], &[]),
