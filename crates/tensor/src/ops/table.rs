@@ -59,11 +59,7 @@ crate::elementwise! {
     pub algebraic SQRT: sqrt(x) -> y { x.sqrt() } "sqrt(x)" { OUTPUTS, g => g / (y * 2.0) }
     /// `1 / sqrt(x)`.
     pub algebraic RSQRT: rsqrt(x) -> y { T::of(1.0) / x.sqrt() } "1.0 / sqrt(x)" {
-        OUTPUTS, g => g.elementwise(&RSQRT_SLOPE, &[y])
-    }
-    /// `x` times the slope of [`RSQRT`] where that gives `z`.
-    pub algebraic RSQRT_SLOPE: rsqrt_slope(x, z) -> y { x * z * z * z * T::of(-0.5) } "x * y * y * y * -0.5" {
-        INPUTS, g => (g.elementwise(&RSQRT_SLOPE, &[z]), g * x * z * z * -1.5)
+        OUTPUTS, g => g * y * y * y * -0.5
     }
     /// `1 / x`.
     pub algebraic RECIPROCAL: reciprocal(x) -> y { T::of(1.0) / x } "1.0 / x" { OUTPUTS, g => -(g * y * y) }
@@ -319,7 +315,6 @@ pub static ROWS: &[&Elementwise] = &[
     &ERF,
     &SQRT,
     &RSQRT,
-    &RSQRT_SLOPE,
     &GELU,
     &GELU_SLOPE,
     &RECIPROCAL,
