@@ -44,7 +44,7 @@ fn listed(number: usize, dtype: DType, shape: &[usize], inputs: &[&Tensor], numb
 type List = (fn() -> Vec<Part>, &'static [usize]);
 
 /// From the fourth on, they do not.
-const LISTS: [List; 11] = [
+const LISTS: [List; 13] = [
     (whole, &[]),
     (|| vec![Part::Row(&GT, vec![Input(0), Number(0)])], &[4, 5]),
     (|| vec![Part::Sum(Input(0))], &[]),
@@ -56,6 +56,9 @@ const LISTS: [List; 11] = [
     (|| vec![Part::Row(&MUL, vec![Input(0), Number(1)])], &[2, 3]),
     (|| vec![Part::Row(&MUL, vec![Number(0), Number(0)])], &[2, 3]),
     (|| vec![Part::Row(&GT, vec![Input(0), Number(0)])], &[2, 3]),
+    // Of other dtypes than the row takes, and of two.
+    (|| vec![Part::Row(&GT, vec![Input(0), Number(0)]), Part::Row(&EXP, vec![Made(0)])], &[2, 3]),
+    (|| vec![Part::Row(&GT, vec![Input(0), Number(0)]), Part::Row(&MUL, vec![Input(0), Made(0)])], &[2, 3]),
 ];
 
 /// `exp(n1 x y) + 2 sum(x y) + n0`.

@@ -68,6 +68,9 @@ impl Builder<'_> {
         }
         let mut tensors = arguments.iter().filter_map(|&argument| parts.tensor(argument));
         let first = tensors.next()?;
+        if !row.dtypes.contains(&first.dtype) || tensors.clone().any(|other| other.dtype != first.dtype) {
+            return None;
+        }
         let shape = tensors.try_fold(first.layout.shape.clone(), |shape, read| shape.broadcast(&read.layout.shape))?;
         let given = Meta::new(&shape, first.dtype);
         let mut reads = Vec::with_capacity(arguments.len());
