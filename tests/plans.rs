@@ -53,11 +53,37 @@ fn kernels(plan: &str) -> usize {
     plan.lines().filter(|line| line.split_once(": ").is_some_and(|(number, _)| number.parse::<usize>().is_ok())).count()
 }
 
+/// A softmax of the last axis, written out.
+fn softmax(x: &Tensor) -> Tensor {
+    let powers = (x - x.detach().max_keepdim(-1)).exp();
+    let share = powers.sum_keepdim(-1).reciprocal();
+    powers * share
+}
+
+/// A layer norm of the last axis, written out but for weight and bias.
+fn normal(x: &Tensor) -> Tensor {
+    let centred = x - x.mean_keepdim(-1);
+    let var = centred.square().mean_keepdim(-1);
+    centred * (var + 1e-5).rsqrt()
+}
+
+/// A plan's text without the calls that it is made of.
+fn without_calls(plan: &str) -> String {
+    plan.lines().filter(|line| !line.trim_start().starts_with("from ")).map(|line| line.to_owned() + "\n").collect()
+}
+
 #[test]
 fn rows_are_one_kernel_forward() -> Result<(), Box<dyn Error>> {
     let (device, _) = paper();
     let x = tensor(&[32, 100], &device)?;
-    assert_eq!(kernels(&golden("softmax", [&x.softmax(-1)])?), 1);
+    let written_out = golden("softmax", [&softmax(&x)])?;
+    assert_eq!(kernels(&written_out), 1);
+    assert_eq!(without_calls(&wgrad::explain([&x.softmax(-1)])?), without_calls(&written_out));
+    let (weight, bias) = (tensor(&[100], &device)?, tensor(&[100], &device)?);
+    let written_out = normal(&x) * &weight + &bias;
+    assert_eq!(kernels(&golden("layer_norm_written_out", [&written_out])?), 1);
+    let standardized = x.standardize(-1, 1e-5) * &weight + &bias;
+    assert_eq!(kernels(&golden("layer_norm", [&standardized])?), 1);
     assert_eq!(kernels(&golden("log_softmax", [&x.log_softmax(-1)])?), 1);
     let rms = &x * (x.square().mean_keepdim(-1) + 1e-6).rsqrt() * tensor(&[100], &device)?;
     assert_eq!(kernels(&golden("rms_norm", [&rms])?), 1);
@@ -82,6 +108,7 @@ fn rows_are_at_most_three_kernels_backward() -> Result<(), Box<dyn Error>> {
         let gradients = leaves.iter().map(|leaf| gradients.get(leaf)).collect::<wgrad::Result<Vec<_>>>()?;
         Ok(kernels(&golden(name, &gradients)?))
     };
+    assert!(backward("softmax_written_out_backward", &softmax(&x), &[&x])? <= 1);
     assert!(backward("softmax_backward", &x.softmax(-1), &[&x])? <= 1);
     assert!(backward("log_softmax_backward", &x.log_softmax(-1), &[&x])? <= 1);
     assert!(backward("cross_entropy_backward", &x.cross_entropy(&labels), &[&x])? <= 1);
@@ -89,6 +116,8 @@ fn rows_are_at_most_three_kernels_backward() -> Result<(), Box<dyn Error>> {
     let leaves = norm.parameters();
     let leaves: Vec<Tensor> = leaves.iter().map(|parameter| parameter.tensor()).collect();
     assert!(backward("layer_norm_backward", &norm.forward(&x), &[&x, &leaves[0], &leaves[1]])? <= 3);
+    let written_out = normal(&x) * &leaves[0] + &leaves[1];
+    assert!(backward("layer_norm_written_out_backward", &written_out, &[&x, &leaves[0], &leaves[1]])? <= 3);
     let weight = tensor(&[100], &device)?.requires_grad();
     let rms = &x * (x.square().mean_keepdim(-1) + 1e-6).rsqrt() * &weight;
     assert!(backward("rms_norm_backward", &rms, &[&x, &weight])? <= 3);

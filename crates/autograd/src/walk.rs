@@ -215,42 +215,49 @@ fn walk(output: &Tensor, nodes: &[Arc<Node>], targets: Option<&[&Tensor]>) -> Re
         if node.is_leaf() {
             continue;
         }
-        let edges = node.inputs();
-        if !edges.iter().any(|edge| edge.node().is_tracked() && is_wanted(&edge.node().id())) {
+        let is_asked = |edge: &Edge| edge.node().is_tracked() && is_wanted(&edge.node().id());
+        let inputs: Inputs = node.with_inputs(|edges| edges.iter().cloned().map(Tensor::from_edge).collect());
+        if !inputs.iter().any(|input| is_asked(input.edge())) {
             continue;
         }
-        for (edge, gradient) in edges.iter().zip(apply_rule(node, &edges, &grads, &mut copies)?) {
-            if edge.node().is_tracked()
-                && is_wanted(&edge.node().id())
+        for (input, gradient) in inputs.iter().zip(apply_rule(node, &inputs, &grads, &mut copies)?) {
+            if is_asked(input.edge())
                 && let Some(gradient) = gradient
             {
-                add(&mut pending, edge, gradient, node.origin());
+                add(&mut pending, input.edge(), gradient, node.origin());
             }
         }
     }
     Ok(gradients)
 }
 
+/// What a node is computed from.
+type Inputs = SmallVec<[Tensor; 3]>;
+
 /// One gradient for each of a node's inputs; an error if the rule leaves one out.
 fn apply_rule(
     node: &Arc<Node>,
-    edges: &[Edge],
+    inputs: &Inputs,
     grads: &[Option<Tensor>],
     copies: &mut Copies,
 ) -> Result<op::Gradients> {
     let reads = node.op().reads();
-    let mut seen = |edge: Edge, is_read| Tensor::from_edge(if is_read { copies.seen(node, &edge) } else { edge });
-    let inputs: SmallVec<[Tensor; 3]> = edges.iter().map(|edge| seen(edge.clone(), reads.inputs)).collect();
-    let outputs: SmallVec<[Tensor; 1]> =
-        (0..node.metas().len()).map(|output| seen(Edge::new(node.clone(), output), reads.outputs)).collect();
-    let call = Call { inputs: &inputs, scalars: node.scalars(), outputs: &outputs, grads };
-    let gradients = with_origin(node.origin().clone(), || node.op().gradient(&call))
-        .map_err(|problem| origin_error(node, problem))?;
-    for (i, edge) in edges.iter().enumerate() {
-        if !edge.node().is_tracked() {
+    let outputs = (0..node.metas().len()).map(|output| Edge::new(node.clone(), output));
+    let gradients = if node.checkpoint().is_some() {
+        // What is read is computed again.
+        let mut seen = |edge: Edge, is_read| Tensor::from_edge(if is_read { copies.seen(node, &edge) } else { edge });
+        let inputs: Inputs = inputs.iter().map(|input| seen(input.edge().clone(), reads.inputs)).collect();
+        let outputs: SmallVec<[Tensor; 1]> = outputs.map(|output| seen(output, reads.outputs)).collect();
+        gradient(node, &inputs, &outputs, grads)?
+    } else {
+        let outputs: SmallVec<[Tensor; 1]> = outputs.map(Tensor::from_edge).collect();
+        gradient(node, inputs, &outputs, grads)?
+    };
+    for (i, input) in inputs.iter().enumerate() {
+        if !input.is_tracked() {
             continue;
         }
-        let (Some(Some(gradient)), Ok(meta)) = (gradients.get(i), edge.meta()) else {
+        let (Some(Some(gradient)), Ok(meta)) = (gradients.get(i), input.meta()) else {
             let message = format!("has no gradient for input {i}");
             return Err(origin_error(node, Problem::new(ErrorKind::NotDifferentiable, message)));
         };
@@ -264,6 +271,12 @@ fn apply_rule(
         }
     }
     Ok(gradients)
+}
+
+/// What a node's rule says of these tensors.
+fn gradient(node: &Node, inputs: &[Tensor], outputs: &[Tensor], grads: &[Option<Tensor>]) -> Result<op::Gradients> {
+    let call = Call { inputs, scalars: node.scalars(), outputs, grads };
+    with_origin(node.origin().clone(), || node.op().gradient(&call)).map_err(|problem| origin_error(node, problem))
 }
 
 /// What has arrived for each output of a node.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use wgrad_nn::Param;
 use wgrad_tensor::dtype::Scalar;
 use wgrad_tensor::error::Problem;
-use wgrad_tensor::op::{Argument, Compute, Meta, Metas, Op, OpRef, Part};
+use wgrad_tensor::op::{Argument, Compute, Meta, Metas, Op, OpRef, Part, Parts};
 use wgrad_tensor::ops::table;
 use wgrad_tensor::{ErrorKind, Tensor, elementwise};
 
@@ -20,8 +20,8 @@ elementwise! {
     algebraic LESS: less(x, z, factor) -> y { x - z * factor } "x - y * z"
 }
 
-/// What a step makes of a parameter, given that, the two running means, and as numbers what is added to the root, how far
-/// to go and, where the parameter decays, what remains of it.
+/// What a step makes of a parameter and its two running means, given these and the gradient; and as numbers how far each
+/// mean goes, what is added to the root, how far the parameter goes and, where it decays, what remains of it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct AdamStep {
     decays: bool,
@@ -40,8 +40,10 @@ impl Op for AdamStep {
     }
     fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
         match inputs {
-            [param, mean, square] if param == mean && param == square && param.dtype.is_float() => {
-                Ok(Metas::from_iter([param.clone()]))
+            [param, rest @ ..]
+                if rest.len() == 3 && rest.iter().all(|meta| meta == param) && param.dtype.is_float() =>
+            {
+                Ok(Metas::from_elem(param.clone(), 3))
             }
             _ => Err(Problem::new(ErrorKind::Shape, "takes floats of one shape and dtype")),
         }
@@ -49,17 +51,21 @@ impl Op for AdamStep {
     fn compute(&self) -> Compute<'_> {
         Compute::Parts
     }
-    fn parts(&self) -> Vec<Part> {
-        let [param, mean, square] = [0, 1, 2].map(Argument::Input);
-        let [eps, factor, remains] = [0, 1, 2].map(Argument::Number);
-        let mut parts = vec![Part::Row(&OVER_ROOT, vec![mean, square, eps])];
+    fn parts(&self) -> Parts {
+        let [param, mean, square, gradient] = [0, 1, 2, 3].map(Argument::Input);
+        let [to_gradient, to_square, eps, factor, remains] = [0, 1, 2, 3, 4].map(Argument::Number);
+        let mut steps = vec![
+            Part::Row(&table::LERP, vec![mean, gradient, to_gradient]),
+            Part::Row(&LERP_SQUARE, vec![square, gradient, to_square]),
+            Part::Row(&OVER_ROOT, vec![Argument::Part(0), Argument::Part(1), eps]),
+        ];
         let mut from = param;
         if self.decays {
-            parts.push(Part::Row(&table::MUL, vec![param, remains]));
-            from = Argument::Part(1);
+            steps.push(Part::Row(&table::MUL, vec![param, remains]));
+            from = Argument::Part(3);
         }
-        parts.push(Part::Row(&LESS, vec![from, Argument::Part(0), factor]));
-        parts
+        steps.push(Part::Row(&LESS, vec![from, Argument::Part(2), factor]));
+        Parts { outputs: vec![steps.len() - 1, 0, 1], steps }
     }
 }
 
@@ -130,14 +136,17 @@ impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
         let [mean, square] = kept else { return param.clone() };
         let (beta1, beta2) = self.betas;
         let gradient = if DECOUPLED { gradient } else { &decayed(gradient, param, step.weight_decay) };
-        *mean = mean.lerp(gradient, 1.0 - beta1);
-        *square = square.elementwise_with(&LERP_SQUARE, &[gradient], 1.0 - beta2);
         let corrected = |beta: f64| 1.0 - beta.powi(step.count.try_into().unwrap_or(i32::MAX));
         // The fraction times the root of the square's correction: one step less.
         let root = corrected(beta2).sqrt();
         let decays = DECOUPLED && step.weight_decay != 0.0;
-        let numbers = [self.eps * root, step.lr * root / corrected(beta1), 1.0 - step.lr * step.weight_decay];
-        let numbers = numbers[..if decays { 3 } else { 2 }].iter().copied().map(Scalar::Float).collect();
-        Tensor::apply(AdamStep::op(decays), &[param, mean, square], numbers, param.device())
+        let factor = step.lr * root / corrected(beta1);
+        let remains = decays.then_some(1.0 - step.lr * step.weight_decay);
+        let numbers = [1.0 - beta1, 1.0 - beta2, self.eps * root, factor].into_iter().chain(remains);
+        let numbers = numbers.map(Scalar::Float).collect();
+        let inputs = [param, &*mean, &*square, gradient];
+        let [next, next_mean, next_square] = Tensor::apply_all(AdamStep::op(decays), &inputs, numbers, param.device());
+        (*mean, *square) = (next_mean, next_square);
+        next
     }
 }

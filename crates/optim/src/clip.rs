@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use wgrad_autograd::Gradients;
 use wgrad_tensor::error::Problem;
-use wgrad_tensor::op::{Argument, Compute, Meta, Metas, Op, Part};
+use wgrad_tensor::op::{Argument, Compute, Meta, Metas, Op, Part, Parts};
 use wgrad_tensor::ops::table;
 use wgrad_tensor::scope::{called_from, no_grad};
 use wgrad_tensor::{DType, Error, ErrorKind, Result, Shape, Tensor};
@@ -62,7 +62,7 @@ impl Op for SumOfSquares {
     fn compute(&self) -> Compute<'_> {
         Compute::Parts
     }
-    fn parts(&self) -> Vec<Part> {
+    fn parts(&self) -> Parts {
         let mut parts = Vec::new();
         let mut total = None;
         for input in (0..self.0).map(Argument::Input) {
@@ -74,6 +74,6 @@ impl Op for SumOfSquares {
             }
             total = Some(Argument::Part(parts.len() - 1));
         }
-        parts
+        parts.into()
     }
 }

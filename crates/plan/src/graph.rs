@@ -65,13 +65,12 @@ pub(crate) struct Recorded<'c> {
 struct Input {
     meta: Meta,
     buffer: Buffer,
-    /// How many nodes share it.
-    nodes: usize,
 }
 
-/// A node that has a value already.
+/// A node that has its values already.
 struct Giver {
-    input: usize,
+    /// Which of its outputs are read, and as which inputs.
+    given: SmallVec<[(usize, usize); 1]>,
     /// A call that reads it, and as which argument.
     read_by: (usize, usize),
     /// How many arguments refer to it.
@@ -176,13 +175,19 @@ impl Recorded<'_> {
     /// The input that an edge refers to.
     fn input(&mut self, edge: &Edge, given: &Range<u64>, read_by: (usize, usize)) -> Result<usize> {
         let (node, meta) = (edge.node(), edge.meta()?);
-        let known = place(node, given);
-        if let Some(giver) = known {
-            let giver = &mut self.givers[giver];
-            giver.edges += 1;
-            if node.metas().len() == 1 {
-                return Ok(giver.input);
+        let giver = match place(node, given) {
+            Some(giver) => {
+                self.givers[giver].edges += 1;
+                giver
             }
+            None => {
+                node.set_mark(given.start + self.givers.len() as u64);
+                self.givers.push(Giver { given: SmallVec::new(), read_by, edges: 1 });
+                self.givers.len() - 1
+            }
+        };
+        if let Some((_, input)) = self.givers[giver].given.iter().find(|(output, _)| *output == edge.output()) {
+            return Ok(*input);
         }
         let buffer = edge.buffer()?.ok_or_else(|| {
             Error::new(ErrorKind::Value, "evaluate", "a value that was to be there is not; was it let go?")
@@ -190,20 +195,14 @@ impl Recorded<'_> {
         // Two nodes may share one buffer, as a tensor and its detached twin do.
         let address = Arc::as_ptr(&buffer).cast::<()>().addr();
         let input = match self.at_address.get(&address) {
-            Some(&input) if self.inputs[input].meta == *meta => {
-                self.inputs[input].nodes += 1;
-                input
-            }
+            Some(&input) if self.inputs[input].meta == *meta => input,
             _ => {
                 self.at_address.insert(address, self.inputs.len());
-                self.inputs.push(Input { meta: meta.clone(), buffer, nodes: 1 });
+                self.inputs.push(Input { meta: meta.clone(), buffer });
                 self.inputs.len() - 1
             }
         };
-        if known.is_none() {
-            node.set_mark(given.start + self.givers.len() as u64);
-            self.givers.push(Giver { input, read_by, edges: 1 });
-        }
+        self.givers[giver].given.push((edge.output(), input));
         Ok(input)
     }
 
@@ -259,22 +258,16 @@ impl Recorded<'_> {
                 }
             }
         }
-        // A buffer may belong to several nodes, as that of a tensor and its detached twin does: all must be free.
-        let mut free = vec![0; self.inputs.len()];
         for giver in &self.givers {
             let (call, argument) = giver.read_by;
-            let is_alone = nodes[call].with_inputs(|edges| {
+            nodes[call].with_inputs(|edges| {
                 let node = edges[argument].node();
-                node.handles() == 0 && Arc::strong_count(node) == giver.edges
+                let is_alone = node.handles() == 0 && Arc::strong_count(node) == giver.edges;
+                if is_alone && giver.given.iter().all(|&(_, input)| !is_kept[input]) {
+                    // The inputs hold the buffers as well.
+                    node.donate();
+                }
             });
-            if is_alone && !is_kept[giver.input] {
-                free[giver.input] += 1;
-            }
-        }
-        for giver in self.givers.iter().filter(|giver| free[giver.input] == self.inputs[giver.input].nodes) {
-            let (call, argument) = giver.read_by;
-            // The input holds the buffer as well.
-            nodes[call].with_inputs(|edges| drop(edges[argument].node().donate()));
         }
         self.inputs.into_iter().map(|input| input.buffer).collect()
     }

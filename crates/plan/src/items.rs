@@ -136,18 +136,12 @@ struct Builder<'a> {
 }
 
 /// What became of a call.
+#[derive(Clone)]
 enum Made {
     Item(usize),
     Window(Read),
-}
-
-impl Clone for Made {
-    fn clone(&self) -> Made {
-        match self {
-            Made::Item(item) => Made::Item(*item),
-            Made::Window(read) => Made::Window(read.clone()),
-        }
-    }
+    /// What each of several outputs is.
+    Outputs(Vec<Read>),
 }
 
 impl Builder<'_> {
@@ -156,9 +150,9 @@ impl Builder<'_> {
         let compute = call.op.compute();
         // Parts that do not fit are left as an op, which no backend computes: it says so.
         if let Compute::Parts = compute
-            && let Some(last) = self.parts(number, call, &reads)
+            && let Some(outputs) = self.parts(number, call, &reads)
         {
-            self.of_call[number] = Some(Made::Window(last));
+            self.of_call[number] = Some(Made::Outputs(outputs));
             return;
         }
         if let OpRef::Row(RowOp { number: Some(place), .. }) = call.op {
@@ -248,6 +242,7 @@ impl Builder<'_> {
             Source::Input(input) => Read::whole(Base::Input(input), &self.graph.inputs[input]),
             Source::Call(call, output) => match &self.of_call[call] {
                 Some(Made::Window(read)) => read.clone(),
+                Some(Made::Outputs(reads)) => reads[output].clone(),
                 Some(Made::Item(item)) => Read::whole(Base::Item(*item, output), &self.graph.calls[call].metas[output]),
                 // Calls stand after what they read.
                 None => Read::whole(Base::Input(0), &self.graph.calls[call].metas[output]),

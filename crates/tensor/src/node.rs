@@ -284,17 +284,14 @@ impl Node {
         Error::at(problem, self.op.name(), self.metas.to_vec(), Some(origin.location), origin.scope)
     }
 
-    /// Gives the buffer of a node with one output away, so that its memory can be used again: for the evaluation that
-    /// holds the only ways to this node, and lets go of them. Where that evaluation fails, this node has failed.
-    pub fn donate(&self) -> Option<Buffer> {
+    /// Lets go of its buffers, so that their memory can be used again: for the evaluation that holds the only ways to this
+    /// node, and lets go of them. Where that evaluation fails, this node has failed.
+    pub fn donate(&self) {
         let mut state = self.state();
-        match &mut state.results {
-            Results::Ready(buffers) if buffers.len() == 1 => {
-                let buffer = buffers[0].take();
-                state.results = Results::Donated;
-                buffer
-            }
-            _ => None,
+        if matches!(state.results, Results::Ready(_)) {
+            let buffers = std::mem::replace(&mut state.results, Results::Donated);
+            drop(state);
+            drop(buffers);
         }
     }
 

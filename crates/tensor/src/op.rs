@@ -93,9 +93,9 @@ pub trait Op: Any + Debug + Send + Sync + Key {
         None
     }
 
-    /// For [`Compute::Parts`]: the steps that it consists of, each after those that it takes; the last gives the output.
-    fn parts(&self) -> Vec<Part> {
-        Vec::new()
+    /// For [`Compute::Parts`]: what it consists of.
+    fn parts(&self) -> Parts {
+        Parts::default()
     }
 
     /// What [`Op::gradient`] reads.
@@ -205,11 +205,29 @@ impl Compute<'_> {
     }
 }
 
+/// What an op of [`Compute::Parts`] consists of.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// Its steps, each after those that it takes.
+    pub steps: Vec<Part>,
+    /// The steps that give its outputs.
+    pub outputs: Vec<usize>,
+}
+
+impl From<Vec<Part>> for Parts {
+    /// Steps of which the last gives the one output.
+    fn from(steps: Vec<Part>) -> Parts {
+        Parts { outputs: steps.len().checked_sub(1).into_iter().collect(), steps }
+    }
+}
+
 /// One step of an op that consists of several. Each gives one value.
 #[derive(Clone, Debug)]
 pub enum Part {
     /// A row of the table, of as many arguments as it takes. One of them at least is a tensor.
     Row(&'static Elementwise, Vec<Argument>),
+    /// A fold of the listed axes, which stay with size 1.
+    Fold(Reduction, Vec<usize>, Argument),
     /// The sum of all elements.
     Sum(Argument),
 }

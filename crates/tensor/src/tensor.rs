@@ -43,10 +43,11 @@ impl Recorded {
         Tensor::of_new(self.0)
     }
 
-    /// The outputs of an op that has two.
-    pub fn two(self) -> (Tensor, Tensor) {
-        let second = Tensor::from_edge(Edge { node: self.0.clone(), output: 1 });
-        (self.one(), second)
+    /// The outputs of an op that has `N`.
+    pub fn all<const N: usize>(self) -> [Tensor; N] {
+        let all = std::array::from_fn(|output| Tensor::from_edge(Edge { node: self.0.clone(), output }));
+        drop(self.one());
+        all
     }
 }
 
@@ -120,6 +121,17 @@ impl Tensor {
     #[track_caller]
     pub fn apply(op: impl Into<OpRef>, inputs: &[&Tensor], scalars: Vec<Scalar>, device: &Device) -> Tensor {
         Tensor::record(op.into(), inputs, scalars.into(), device).one()
+    }
+
+    /// Records a call of an op with `N` outputs, as [`apply`](Tensor::apply) does of one.
+    #[track_caller]
+    pub fn apply_all<const N: usize>(
+        op: impl Into<OpRef>,
+        inputs: &[&Tensor],
+        scalars: Vec<Scalar>,
+        device: &Device,
+    ) -> [Tensor; N] {
+        Tensor::record(op.into(), inputs, scalars.into(), device).all()
     }
 
     #[track_caller]

@@ -58,9 +58,7 @@ impl Layer for LayerNorm {
                 return refuse("layer_norm", ErrorKind::Shape, message, input, &[]);
             }
             let axes = Axes::From((shape.len() - self.shape.len()) as isize);
-            let centred = input - input.mean_keepdim(axes.clone());
-            let var = centred.square().mean_keepdim(axes);
-            affine(centred * (var + self.eps).rsqrt(), &self.weight, &self.bias, |tensor| tensor)
+            affine(input.standardize(axes, self.eps), &self.weight, &self.bias, |tensor| tensor)
         })
     }
 }

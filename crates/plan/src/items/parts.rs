@@ -5,7 +5,7 @@ use crate::graph::Call;
 use crate::read::{Read, expanded, with_axes_last};
 use wgrad_tensor::dtype::DType;
 use wgrad_tensor::elementwise::Elementwise;
-use wgrad_tensor::op::{Argument, Map, Meta, Metas, Part, Reduction};
+use wgrad_tensor::op::{self, Argument, Map, Meta, Metas, Part, Reduction};
 use wgrad_tensor::shape::Shape;
 
 /// A call, what it reads, and what its parts have given so far.
@@ -28,17 +28,27 @@ impl Parts<'_> {
 }
 
 impl Builder<'_> {
-    /// What the last part of a call gives; nothing where parts take what is not there, or give what the op does not.
-    pub(super) fn parts(&mut self, number: usize, call: &Call, inputs: &[Read]) -> Option<Read> {
+    /// What a call of several steps gives; nothing where these take what is not there, or give what the op does not.
+    pub(super) fn parts(&mut self, number: usize, call: &Call, inputs: &[Read]) -> Option<Vec<Read>> {
         let mut parts = Parts { number, call, inputs, made: Vec::new() };
-        for part in call.op.parts() {
-            let (kind, reads, meta) = match part {
+        let op::Parts { steps, outputs } = call.op.parts();
+        for step in steps {
+            let (kind, reads, meta) = match step {
                 Part::Sum(argument) => {
                     let read = parts.tensor(argument)?;
                     let axes: Vec<usize> = (0..read.layout.shape.len()).collect();
-                    let fold = Kind::Reduce(Reduction::Sum, read.layout.shape.count());
-                    let kind = if axes.is_empty() { Kind::Copy } else { fold };
-                    (kind, vec![with_axes_last(read, &axes)], Meta::new(Shape::default(), read.dtype))
+                    let (kind, reads) = fold(Reduction::Sum, read, &axes);
+                    (kind, reads, Meta::new(Shape::default(), read.dtype))
+                }
+                Part::Fold(reduction, axes, argument) => {
+                    let read = parts.tensor(argument)?;
+                    let shape = &read.layout.shape;
+                    if !axes.is_sorted_by(|a, b| a < b) || axes.last().is_some_and(|&axis| axis >= shape.len()) {
+                        return None;
+                    }
+                    let kept = axes.iter().fold(shape.clone(), |shape, &axis| shape.with(axis, 1));
+                    let (kind, reads) = fold(reduction, read, &axes);
+                    (kind, reads, Meta::new(kept, read.dtype))
                 }
                 Part::Row(row, arguments) => self.row(row, &arguments, &parts)?,
             };
@@ -53,7 +63,9 @@ impl Builder<'_> {
             });
             parts.made.push(Read::whole(Base::Item(self.items.len() - 1, 0), &meta));
         }
-        parts.made.pop().filter(|read| call.metas[..] == [Meta::new(&read.layout.shape, read.dtype)])
+        let given = outputs.iter().map(|&output| parts.made.get(output).cloned()).collect::<Option<Vec<Read>>>()?;
+        let is_meant = |(read, meta): (&Read, &Meta)| read.layout.shape == meta.shape && read.dtype == meta.dtype;
+        (given.len() == call.metas.len() && given.iter().zip(&call.metas).all(is_meant)).then_some(given)
     }
 
     /// A row of the table over what its tensors broadcast to.
@@ -87,4 +99,11 @@ impl Builder<'_> {
         let dtype = if row.to_bool { DType::Bool } else { first.dtype };
         Some((Kind::Map(Map::Row(row)), reads, Meta::new(&shape, dtype)))
     }
+}
+
+/// A fold of axes.
+fn fold(reduction: Reduction, read: &Read, axes: &[usize]) -> (Kind, Vec<Read>) {
+    let length = axes.iter().map(|&axis| read.layout.shape[axis]).product();
+    let kind = if axes.is_empty() { Kind::Copy } else { Kind::Reduce(reduction, length) };
+    (kind, vec![with_axes_last(read, axes)])
 }

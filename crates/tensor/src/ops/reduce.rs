@@ -39,6 +39,14 @@ fn reduced(inputs: &[Meta], axes: &[usize], needs_elements: bool) -> Result<Meta
     Ok(Meta::new(shape, input.dtype))
 }
 
+/// As [`reduced`], of floats.
+pub(crate) fn reduced_floats(inputs: &[Meta], axes: &[usize], needs_elements: bool) -> Result<Meta, Problem> {
+    match inputs {
+        [input, ..] if !input.dtype.is_float() => Err(Problem::new(ErrorKind::DType, "takes floats; cast first")),
+        _ => reduced(inputs, axes, needs_elements),
+    }
+}
+
 /// The shape without some axes.
 fn without(shape: &Shape, axes: &[usize]) -> Shape {
     (0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect()
@@ -300,7 +308,7 @@ impl Tensor {
         };
         let kept = without(&shape, &axes);
         let op = OpRef::Shared(Arc::new(Find { extreme, axes }));
-        let (value, position) = Tensor::record(op, &[self], Scalars::new(), self.device()).two();
+        let [value, position] = Tensor::record(op, &[self], Scalars::new(), self.device()).all();
         (value.reshape(&kept), position.reshape(kept))
     }
 

@@ -29,6 +29,28 @@ pub(super) fn samples() -> Vec<Sample> {
             },
         ));
     }
+    // Over the last axes, from the first given one on.
+    for (shape, first) in [(&[4, 6][..], 1), (&[2, 3, 4], 1), (&[2, 3], 0), (&[3, 1], 1), (&[2, 1025], 1)] {
+        all.push(Sample::new(
+            "standardize",
+            vec![Spec::float(shape)],
+            move |x| x[0].standardize(first.., 0.05),
+            move |x| {
+                let length = shape[first..].iter().product();
+                let data = x[0].data.chunks(length).flat_map(standardized).collect();
+                Array { shape: shape.to_vec(), data }
+            },
+        ));
+    }
+    all.push(Sample::new(
+        "standardize",
+        vec![Spec::float(&[5, 3])],
+        |x| x[0].standardize(0, 0.05).t(),
+        |x| {
+            let column = |c: usize| standardized(&(0..5).map(|r| x[0].data[3 * r + c]).collect::<Vec<_>>());
+            Array { shape: vec![3, 5], data: (0..3).flat_map(column).collect() }
+        },
+    ));
     all.push(
         Sample::new(
             "logsumexp",
@@ -99,6 +121,13 @@ fn scalar(value: f64) -> Array {
 fn log_sum_exp(row: &[f64]) -> f64 {
     let largest = row.iter().copied().fold(f64::MIN, f64::max);
     largest + row.iter().map(|v| (v - largest).exp()).sum::<f64>().ln()
+}
+
+/// Less the mean, over the root of the variance and 0.05.
+fn standardized(row: &[f64]) -> Vec<f64> {
+    let mean = row.iter().sum::<f64>() / row.len() as f64;
+    let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / row.len() as f64;
+    row.iter().map(|v| (v - mean) / (var + 0.05).sqrt()).collect()
 }
 
 fn rows(x: &Array, f: impl Fn(&[f64]) -> Vec<f64>) -> Array {
