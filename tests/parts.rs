@@ -24,7 +24,7 @@ impl Op for Listed {
     fn name(&self) -> Cow<'static, str> {
         "listed".into()
     }
-    fn infer(&self, _inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, _inputs: &[&Meta]) -> Result<Metas, Problem> {
         Ok(self.gives.clone())
     }
     fn compute(&self) -> Compute<'_> {

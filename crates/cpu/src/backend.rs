@@ -159,8 +159,8 @@ impl Cpu {
         let (then, whole) = match &step.work {
             Work::Op { op, then: Some(then), .. } => {
                 let dtype = then.product().ok_or_else(missing)?;
-                let given = views.iter().take(2).map(|view| Meta::new(&view.layout.shape, dtype));
-                (Some(then), op.infer(&given.collect::<Vec<_>>())?.into_iter().next())
+                let given: Vec<_> = views.iter().take(2).map(|view| Meta::new(&view.layout.shape, dtype)).collect();
+                (Some(then), op.infer(&given.iter().collect::<Vec<_>>())?.into_iter().next())
             }
             _ => (None, None),
         };

@@ -60,7 +60,7 @@ impl Op for Watched {
     fn name(&self) -> Cow<'static, str> {
         "watched".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         LOOKS.fetch_add(1, Relaxed);
         Ok(Metas::from([inputs[0].clone()]))
     }

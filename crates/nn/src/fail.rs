@@ -17,7 +17,7 @@ impl Op for Refusal {
     fn name(&self) -> Cow<'static, str> {
         self.name.into()
     }
-    fn infer(&self, _inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, _inputs: &[&Meta]) -> Result<Metas, Problem> {
         Err(Problem::new(self.kind, self.message.clone()))
     }
     fn compute(&self) -> Compute<'_> {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wgrad_tensor::error::{Error, ErrorKind, Problem, Result};
 use wgrad_tensor::op::Meta;
+use wgrad_tensor::scope::{Origin, with_origin};
 use wgrad_tensor::{Device, Tensor};
 
 /// A parameter: a shared cell that holds a tensor which wants a gradient.
@@ -36,9 +37,25 @@ struct Shared {
 }
 
 struct State {
+    /// The leaf; or a value that has no history, of which one is made when somebody asks.
     tensor: Tensor,
+    is_leaf: bool,
+    set_by: &'static Location<'static>,
     frozen: bool,
     name: Option<Arc<str>>,
+}
+
+impl State {
+    /// What the graph sees. An optimizer's results are there by the time that one asks: so they are no part of its graph.
+    fn leaf(&mut self) -> Tensor {
+        if !self.is_leaf {
+            let origin = Origin { location: self.set_by, scope: None };
+            let value = &self.tensor;
+            self.tensor = with_origin(origin, || if self.frozen { value.detach() } else { value.requires_grad() });
+            self.is_leaf = true;
+        }
+        self.tensor.clone()
+    }
 }
 
 /// A number for a new parameter or buffer.
@@ -53,7 +70,8 @@ impl Param {
     #[track_caller]
     pub fn new(tensor: Tensor) -> Param {
         let _ = tensor.eval();
-        let state = State { tensor: tensor.requires_grad(), frozen: false, name: None };
+        let set_by = Location::caller();
+        let state = State { tensor: tensor.requires_grad(), is_leaf: true, set_by, frozen: false, name: None };
         Param(Arc::new(Shared { id: next_id(), meta: tensor.meta().cloned(), state: Mutex::new(state) }))
     }
 
@@ -63,7 +81,7 @@ impl Param {
 
     /// The current value: a leaf that gradients are asked for, the same one until the next change; untracked while frozen.
     pub fn tensor(&self) -> Tensor {
-        self.state().tensor.clone()
+        self.state().leaf()
     }
 
     /// Replaces the value with that of `tensor`, whose history is not kept.
@@ -89,9 +107,13 @@ impl Param {
     /// [`set`](Param::set) without its checks: to move to another device.
     #[track_caller]
     pub(crate) fn replace(&self, tensor: Tensor) {
+        let has_history = tensor.is_tracked();
         let mut state = self.state();
-        let value = if state.frozen { tensor.detach() } else { tensor.requires_grad() };
-        let before = std::mem::replace(&mut state.tensor, value);
+        let before = std::mem::replace(&mut state.tensor, tensor);
+        (state.is_leaf, state.set_by) = (false, Location::caller());
+        if has_history {
+            state.leaf();
+        }
         drop(state);
         drop(before);
     }
@@ -126,7 +148,7 @@ impl Param {
         let mut state = self.state();
         if state.frozen != frozen {
             state.frozen = frozen;
-            state.tensor = if frozen { state.tensor.detach() } else { state.tensor.requires_grad() };
+            (state.is_leaf, state.set_by) = (false, Location::caller());
         }
     }
 

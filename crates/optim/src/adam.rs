@@ -38,12 +38,12 @@ impl Op for AdamStep {
     fn name(&self) -> Cow<'static, str> {
         "adam_step".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         match inputs {
             [param, rest @ ..]
                 if rest.len() == 3 && rest.iter().all(|meta| meta == param) && param.dtype.is_float() =>
             {
-                Ok(Metas::from_elem(param.clone(), 3))
+                Ok(Metas::from_elem(Meta::clone(param), 3))
             }
             _ => Err(Problem::new(ErrorKind::Shape, "takes floats of one shape and dtype")),
         }

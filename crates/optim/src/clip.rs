@@ -51,7 +51,7 @@ impl Op for SumOfSquares {
     fn name(&self) -> Cow<'static, str> {
         "sum_of_squares".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         match inputs {
             [first, rest @ ..] if rest.iter().all(|meta| meta.dtype == first.dtype) => {
                 Ok(Metas::from_iter([Meta::new(Shape::default(), first.dtype)]))

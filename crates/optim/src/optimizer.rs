@@ -158,12 +158,16 @@ impl<R: Rule> Optimizer<R> {
     /// The parameters' names, each once: by position where they have none or share one.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         let mut seen = HashSet::with_capacity(self.slots.len());
-        let names = self.slots.iter().enumerate().map(|(position, slot)| match slot.param.name() {
-            Some(name) if seen.insert(name.clone()) => name,
-            Some(name) => format!("{name}#{position}").into(),
-            None => format!("#{position}").into(),
+        let names = (0..self.slots.len()).map(|position| match self.name(position) {
+            name if seen.insert(name.clone()) => name,
+            name => format!("{name}#{position}").into(),
         });
         names.collect()
+    }
+
+    /// A parameter's name, or its position.
+    fn name(&self, position: usize) -> Arc<str> {
+        self.slots[position].param.name().unwrap_or_else(|| format!("#{position}").into())
     }
 
     /// Changes every parameter that is not frozen by its gradient: `optimizer.step(loss.backward()?)?`. The device is
@@ -182,10 +186,10 @@ impl<R: Rule> Optimizer<R> {
         let mut changed = Vec::new();
         for Update { slot, value, kept } in updates {
             let slot = &mut self.slots[slot];
+            changed.push(value.clone());
             slot.param.set(value)?;
             slot.kept = kept;
             slot.count += 1;
-            changed.push(slot.param.tensor());
             changed.extend_from_slice(&slot.kept);
         }
         eval_all(&changed)
@@ -193,21 +197,19 @@ impl<R: Rule> Optimizer<R> {
 
     /// What the step makes of each parameter, recorded and checked.
     fn updates(&self, gradients: &Gradients, caller: &'static Location<'static>) -> Result<Vec<Update>> {
-        let names = self.names();
         let current: Vec<Option<Tensor>> =
             self.slots.iter().map(|slot| (!slot.param.is_frozen()).then(|| slot.param.tensor())).collect();
-        self.check(gradients, &current, &names)
+        self.check(gradients, &current)
             .map_err(|fault| Error::at(fault, "step".into(), Vec::new(), Some(caller), None))?;
-        let kept = |(slot, value): (&Slot, &Option<Tensor>)| match (value, &slot.kept[..]) {
+        let first = |(slot, value): (&Slot, &Option<Tensor>)| match (value, &slot.kept[..]) {
             (Some(value), []) => self.rule.kept().iter().map(|_| value.zeros_like()).collect(),
-            (Some(_), kept) => kept.to_vec(),
-            (None, _) => Vec::new(),
+            _ => Vec::new(),
         };
-        let kept: Vec<Vec<Tensor>> = self.slots.iter().zip(&current).map(kept).collect();
+        let first: Vec<Vec<Tensor>> = self.slots.iter().zip(&current).map(first).collect();
         // Values from the start: the first step is then planned like all others.
-        eval_all(kept.iter().flatten())?;
+        eval_all(first.iter().flatten())?;
         let mut updates = Vec::with_capacity(self.slots.len());
-        for (index, (value, mut kept)) in current.into_iter().zip(kept).enumerate() {
+        for (index, (value, first)) in current.into_iter().zip(first).enumerate() {
             let Some(value) = value else { continue };
             let slot = &self.slots[index];
             let step = Step {
@@ -216,16 +218,18 @@ impl<R: Rule> Optimizer<R> {
                 count: slot.count + 1,
             };
             let gradient = gradients.get(&value)?;
-            let value = in_scope(names[index].clone(), || self.rule.update(step, &value, &gradient, &mut kept));
+            let mut kept = if slot.kept.is_empty() { first } else { slot.kept.clone() };
+            let name = self.name(index);
+            let value = in_scope(name.clone(), || self.rule.update(step, &value, &gradient, &mut kept));
             for next in std::iter::once(&value).chain(&kept) {
-                same_meta(next, slot.param.meta()?, &names[index])?;
+                same_meta(next, slot.param.meta()?, &name)?;
             }
             updates.push(Update { slot: index, value, kept });
         }
         Ok(updates)
     }
 
-    fn check(&self, gradients: &Gradients, current: &[Option<Tensor>], names: &[Arc<str>]) -> Result<(), Problem> {
+    fn check(&self, gradients: &Gradients, current: &[Option<Tensor>]) -> Result<(), Problem> {
         let numbers = [("learning rate", self.lr), ("weight decay", self.weight_decay)];
         if let Some((what, number)) = numbers.into_iter().find(|(_, number)| !number.is_finite()) {
             return Err(Problem::new(ErrorKind::Value, format!("the {what} is {number}")));
@@ -233,11 +237,11 @@ impl<R: Rule> Optimizer<R> {
         if self.slots.is_empty() {
             return Err(Problem::new(ErrorKind::Value, "the optimizer has no parameters"));
         }
-        let without = |(tensor, name): (&Option<Tensor>, &Arc<str>)| {
+        let without = |(position, tensor): (usize, &Option<Tensor>)| {
             let lacks = tensor.as_ref().is_some_and(|tensor| !gradients.contains(tensor));
-            lacks.then(|| name.to_string())
+            lacks.then(|| self.name(position))
         };
-        let missing: Vec<String> = current.iter().zip(names).filter_map(without).collect();
+        let missing: Vec<Arc<str>> = current.iter().enumerate().filter_map(without).collect();
         if missing.is_empty() {
             return Ok(());
         }

@@ -192,16 +192,22 @@ impl Recorded<'_> {
         let buffer = edge.buffer()?.ok_or_else(|| {
             Error::new(ErrorKind::Value, "evaluate", "a value that was to be there is not; was it let go?")
         })?;
-        // Two nodes may share one buffer, as a tensor and its detached twin do.
-        let address = Arc::as_ptr(&buffer).cast::<()>().addr();
-        let input = match self.at_address.get(&address) {
-            Some(&input) if self.inputs[input].meta == *meta => input,
+        // Two nodes may share one buffer, as a tensor and its detached twin do. Of those that do not, only the node and this
+        // line know.
+        let input = self.inputs.len();
+        let input = match Arc::strong_count(&buffer) {
+            ..=2 => input,
             _ => {
-                self.at_address.insert(address, self.inputs.len());
-                self.inputs.push(Input { meta: meta.clone(), buffer });
-                self.inputs.len() - 1
+                let known = self.at_address.entry(Arc::as_ptr(&buffer).cast::<()>().addr()).or_insert(input);
+                if self.inputs.get(*known).is_some_and(|other| other.meta != *meta) {
+                    *known = input;
+                }
+                *known
             }
         };
+        if input == self.inputs.len() {
+            self.inputs.push(Input { meta: meta.clone(), buffer });
+        }
         self.givers[giver].given.push((edge.output(), input));
         Ok(input)
     }

@@ -82,7 +82,7 @@ pub trait Op: Any + Debug + Send + Sync + Key {
     fn name(&self) -> Cow<'static, str>;
 
     /// Shape and dtype of every output, or what is wrong with the inputs.
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem>;
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem>;
 
     /// What computes it.
     fn compute(&self) -> Compute<'_>;

@@ -23,26 +23,6 @@ impl RowOp {
     fn scales(&self) -> bool {
         matches!((self.row.basic, self.number), (Some(Basic::Mul), Some(_)) | (Some(Basic::Div), Some(1)))
     }
-
-    /// Shape and dtype of the result, or what is wrong with the inputs.
-    pub(crate) fn result(&self, inputs: &[&Meta]) -> Result<Meta, Problem> {
-        let row = self.row;
-        let [first, rest @ ..] = inputs else {
-            return Err(Problem::new(ErrorKind::Value, "takes at least one tensor"));
-        };
-        if inputs.len() + usize::from(self.number.is_some()) != row.arity {
-            return Err(Problem::new(ErrorKind::Value, format!("takes {} tensors", row.arity)));
-        }
-        if rest.iter().any(|other| other.dtype != first.dtype) {
-            return Err(Problem::new(ErrorKind::DType, "dtypes differ; cast one of them"));
-        }
-        if !row.dtypes.contains(&first.dtype) {
-            let takes: Vec<_> = row.dtypes.iter().map(|d| d.name()).collect();
-            return Err(Problem::new(ErrorKind::DType, format!("takes {}; cast first", takes.join(", "))));
-        }
-        let dtype = if row.to_bool { DType::Bool } else { first.dtype };
-        Ok(Meta::new(broadcast(inputs)?, dtype))
-    }
 }
 
 /// The shape that all inputs broadcast to.
@@ -70,9 +50,23 @@ impl Op for RowOp {
         Cow::Borrowed(self.row.name)
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
-        let inputs: Vec<&Meta> = inputs.iter().collect();
-        Ok(smallvec![self.result(&inputs)?])
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
+        let row = self.row;
+        let [first, rest @ ..] = inputs else {
+            return Err(Problem::new(ErrorKind::Value, "takes at least one tensor"));
+        };
+        if inputs.len() + usize::from(self.number.is_some()) != row.arity {
+            return Err(Problem::new(ErrorKind::Value, format!("takes {} tensors", row.arity)));
+        }
+        if rest.iter().any(|other| other.dtype != first.dtype) {
+            return Err(Problem::new(ErrorKind::DType, "dtypes differ; cast one of them"));
+        }
+        if !row.dtypes.contains(&first.dtype) {
+            let takes: Vec<_> = row.dtypes.iter().map(|d| d.name()).collect();
+            return Err(Problem::new(ErrorKind::DType, format!("takes {}; cast first", takes.join(", "))));
+        }
+        let dtype = if row.to_bool { DType::Bool } else { first.dtype };
+        Ok(smallvec![Meta::new(broadcast(inputs)?, dtype)])
     }
 
     fn compute(&self) -> Compute<'_> {

@@ -5,6 +5,7 @@ use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::node::{Edge, Edges, Node, Scalars};
 use crate::op::{Compute, Meta, Metas, Op, OpRef};
+use crate::ops::view::Alias;
 use crate::scope::{self, Origin};
 use crate::shape::Shape;
 use smallvec::{SmallVec, smallvec};
@@ -59,7 +60,7 @@ impl Op for Source {
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed(self.0)
     }
-    fn infer(&self, _inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, _inputs: &[&Meta]) -> Result<Metas, Problem> {
         Ok(Metas::new())
     }
     fn compute(&self) -> Compute<'_> {
@@ -138,7 +139,7 @@ impl Tensor {
     pub(crate) fn record(op: OpRef, inputs: &[&Tensor], scalars: Scalars, device: &Device) -> Recorded {
         let origin = scope::origin(Location::caller());
         let tracked = scope::is_recording() && inputs.iter().any(|input| input.0.node.tracked);
-        let mut edges = Edges::new();
+        let mut edges = Edges::with_capacity(inputs.len());
         inputs.iter().for_each(|input| edges.push(input.0.clone()));
         let metas = infer(&op, inputs, device, &origin);
         let mut node = Node::new(op, scalars, edges, device, origin);
@@ -217,7 +218,7 @@ impl Tensor {
     /// The same values, cut from the graph: no gradient passes. PyTorch: `Tensor.detach`.
     #[track_caller]
     pub fn detach(&self) -> Tensor {
-        self.alias("detach", false)
+        self.alias(&Alias("detach"), false)
     }
 
     /// The same values as the start of a graph: gradients for it can be asked. PyTorch: `detach().requires_grad_()`.
@@ -229,14 +230,14 @@ impl Tensor {
             let problem = Problem::new(ErrorKind::DType, "only floats have gradients");
             return self.fail("requires_grad", &[], problem);
         }
-        self.alias("requires_grad", true)
+        self.alias(&Alias("requires_grad"), true)
     }
 
     #[track_caller]
-    fn alias(&self, name: &'static str, leaf: bool) -> Tensor {
+    fn alias(&self, op: &'static Alias, leaf: bool) -> Tensor {
         let origin = scope::origin(Location::caller());
-        let op = OpRef::Shared(Arc::new(crate::ops::view::Alias(name)));
-        let mut node = Node::new(op, Scalars::new(), smallvec![self.0.clone()], self.device(), origin);
+        let inputs = smallvec![self.0.clone()];
+        let mut node = Node::new(OpRef::Static(op), Scalars::new(), inputs, self.device(), origin);
         (node.tracked, node.leaf) = (leaf, leaf);
         Tensor::of_new(match (self.0.meta(), self.0.buffer()) {
             (Ok(meta), Ok(buffer)) => {
@@ -353,23 +354,22 @@ pub fn eval_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<()>
 
 /// Shape and dtype of every output; else the error of a failed input, or what is wrong with this call.
 fn infer(op: &OpRef, inputs: &[&Tensor], device: &Device, origin: &Origin) -> Result<Metas> {
-    let mut given = SmallVec::<[&Meta; 3]>::new();
+    let mut given = SmallVec::<[&Meta; 4]>::new();
     for input in inputs {
         given.push(input.meta()?);
     }
-    let copied = || given.iter().map(|&meta| meta.clone()).collect::<SmallVec<[Meta; 3]>>();
-    let found = match (op, inputs.iter().find(|input| input.device() != device)) {
-        (_, Some(other)) => {
+    let found = match inputs.iter().find(|input| input.device() != device) {
+        Some(other) => {
             let there = other.device();
             let message = format!("tensors are on different devices, {device} and {there}; move one with to_device");
             Err(Problem::new(ErrorKind::Device, message))
         }
-        (OpRef::Row(row), None) => row.result(&given).map(|output| Metas::from_buf([output])),
-        (op, None) => op.infer(&copied()),
+        None => op.infer(&given),
     };
     let fits = |metas: Metas| metas.iter().try_for_each(fits_in_memory).map(|()| metas);
     found.and_then(fits).map_err(|problem| {
-        Error::at(problem, op.name(), copied().into_vec(), Some(origin.location), origin.scope.clone())
+        let given = given.iter().map(|&meta| meta.clone()).collect();
+        Error::at(problem, op.name(), given, Some(origin.location), origin.scope.clone())
     })
 }
 

@@ -16,6 +16,15 @@
 //! Tensor arithmetic never fails: what does not fit gives a failed tensor, and reading it gives the [`Error`], with the
 //! line at fault. The map of the crates stands in `ARCHITECTURE.md`.
 
+/// The examples of the guides are tests.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../CONTRIBUTING.md")]
+    struct Contributing;
+}
+
 pub mod device;
 mod memory;
 mod profile;

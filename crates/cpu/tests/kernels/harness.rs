@@ -306,7 +306,7 @@ impl Op for Probe {
         Cow::Borrowed("probe")
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         if let Probe::Giving(_, shape) = self {
             return Ok(Metas::from([Meta::new(shape, inputs[0].dtype)]));
         }

@@ -118,7 +118,7 @@ impl<'a> Lowering<'a> {
                     let dtype = then.product().ok_or_else(|| unfit(&op.compute(), inputs.len()))?;
                     let metas: Vec<Meta> =
                         inputs.iter().take(2).map(|input| Meta::new(&input.layout.shape, dtype)).collect();
-                    let whole = op.infer(&metas)?.into_iter().next();
+                    let whole = op.infer(&metas.iter().collect::<Vec<_>>())?.into_iter().next();
                     let shape = whole.ok_or_else(|| unfit(&op.compute(), inputs.len()))?.shape;
                     let then = numbered_after(then, 2);
                     self.op_then(op.compute(), (&then, shape), &inputs, &outputs)?;

@@ -72,7 +72,7 @@ impl Op for Conv2d {
         .into()
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [a, b] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes two tensors")) };
         if a.dtype != b.dtype || !matches!(a.dtype, DType::F32 | DType::F64) {
             return Err(Problem::new(ErrorKind::DType, "takes two tensors of one dtype: f32 or f64"));

@@ -35,7 +35,7 @@ impl Op for Generate {
         }
         .into()
     }
-    fn infer(&self, _inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, _inputs: &[&Meta]) -> Result<Metas, Problem> {
         let allowed = match self.what {
             What::Constant => true,
             What::Arange => matches!(self.meta.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32),

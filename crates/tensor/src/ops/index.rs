@@ -33,7 +33,7 @@ impl Op for Gather {
     fn name(&self) -> Cow<'static, str> {
         "gather".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [source, index] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes two tensors")) };
         check_index(index, source, self.0)?;
         Ok(smallvec![Meta::new(&index.shape, source.dtype)])
@@ -63,7 +63,7 @@ impl Op for ScatterAdd {
     fn name(&self) -> Cow<'static, str> {
         "scatter_add".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [base, index, source] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes three tensors")) };
         check_index(index, base, self.0)?;
         if base.dtype != source.dtype || !matches!(base.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32) {
@@ -72,7 +72,7 @@ impl Op for ScatterAdd {
         if index.shape != source.shape {
             return Err(Problem::new(ErrorKind::Shape, "index and source differ in shape"));
         }
-        Ok(smallvec![base.clone()])
+        Ok(smallvec![Meta::clone(base)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::ScatterAdd(self.0)

@@ -17,12 +17,12 @@ impl Op for Cat {
     fn name(&self) -> Cow<'static, str> {
         "cat".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [first, ..] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes at least one tensor")) };
         if inputs.iter().any(|input| input.dtype != first.dtype) {
             return Err(Problem::new(ErrorKind::DType, "dtypes differ; cast one of them"));
         }
-        let fits = |input: &Meta| {
+        let fits = |input: &&Meta| {
             input.shape.len() == first.shape.len() && input.shape.with(self.0, 0) == first.shape.with(self.0, 0)
         };
         if !inputs.iter().all(fits) {
@@ -61,7 +61,7 @@ impl Op for Pad {
     fn name(&self) -> Cow<'static, str> {
         "pad".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [input] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes one tensor")) };
         let sizes = input.shape.iter().zip(self.before.iter().zip(&self.after));
         let shape: Option<Shape> =

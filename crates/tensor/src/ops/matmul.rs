@@ -44,7 +44,7 @@ impl Op for Matmul {
     fn name(&self) -> Cow<'static, str> {
         "matmul".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [a, b] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes two tensors")) };
         if a.dtype != b.dtype || !matches!(a.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32) {
             return Err(Problem::new(ErrorKind::DType, "takes two tensors of one dtype: f32, f64, i32 or u32"));

@@ -27,7 +27,7 @@ struct Find {
 }
 
 /// The shape with `axes` of size 1, for the dtypes that reductions take.
-fn reduced(inputs: &[Meta], axes: &[usize], needs_elements: bool) -> Result<Meta, Problem> {
+fn reduced(inputs: &[&Meta], axes: &[usize], needs_elements: bool) -> Result<Meta, Problem> {
     let [input] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes one tensor")) };
     if !matches!(input.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32) {
         return Err(Problem::new(ErrorKind::DType, "takes f32, f64, i32, u32; cast first"));
@@ -40,7 +40,7 @@ fn reduced(inputs: &[Meta], axes: &[usize], needs_elements: bool) -> Result<Meta
 }
 
 /// As [`reduced`], of floats.
-pub(crate) fn reduced_floats(inputs: &[Meta], axes: &[usize], needs_elements: bool) -> Result<Meta, Problem> {
+pub(crate) fn reduced_floats(inputs: &[&Meta], axes: &[usize], needs_elements: bool) -> Result<Meta, Problem> {
     match inputs {
         [input, ..] if !input.dtype.is_float() => Err(Problem::new(ErrorKind::DType, "takes floats; cast first")),
         _ => reduced(inputs, axes, needs_elements),
@@ -62,7 +62,7 @@ impl Op for Reduce {
         }
         .into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let needs_elements = matches!(self.reduction, Reduction::Max | Reduction::Min);
         let mut meta = reduced(inputs, &self.axes, needs_elements)?;
         if !self.keepdim {
@@ -130,7 +130,7 @@ impl Op for Find {
         }
         .into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let value = reduced(inputs, &self.axes, true)?;
         let index = Meta::new(&value.shape, DType::U32);
         Ok(smallvec![value, index])

@@ -16,13 +16,12 @@ impl Op for Where {
     fn name(&self) -> Cow<'static, str> {
         "where".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [condition, a, b] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes three tensors")) };
         if condition.dtype != DType::Bool || a.dtype != b.dtype {
             return Err(Problem::new(ErrorKind::DType, "takes a bool condition and two tensors of one dtype"));
         }
-        let shapes: Vec<&Meta> = inputs.iter().collect();
-        Ok(smallvec![Meta::new(broadcast(&shapes)?, a.dtype)])
+        Ok(smallvec![Meta::new(broadcast(inputs)?, a.dtype)])
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Map(Map::Where)
@@ -44,7 +43,7 @@ impl Op for Cast {
     fn name(&self) -> Cow<'static, str> {
         "cast".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         Ok(inputs.iter().map(|input| Meta::new(&input.shape, self.1)).collect())
     }
     fn compute(&self) -> Compute<'_> {

@@ -17,9 +17,9 @@ impl Op for Softmax {
     fn name(&self) -> Cow<'static, str> {
         "softmax".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         reduced_floats(inputs, &[self.0], true)?;
-        Ok(inputs.into())
+        Ok(inputs.iter().copied().cloned().collect())
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Parts

@@ -28,9 +28,9 @@ impl Op for Standardize {
     fn name(&self) -> Cow<'static, str> {
         "standardize".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let factor = reduced_floats(inputs, &self.axes, false)?;
-        Ok(inputs.iter().cloned().chain([factor]).collect())
+        Ok(inputs.iter().copied().cloned().chain([factor]).collect())
     }
     fn compute(&self) -> Compute<'_> {
         Compute::Parts
@@ -75,10 +75,10 @@ impl Op for Back {
     fn name(&self) -> Cow<'static, str> {
         "standardize_backward".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         match inputs {
-            [g, y, factor] if g == y && *factor == reduced_floats(&inputs[1..2], &self.axes, false)? => {
-                Ok(smallvec![g.clone()])
+            [g, y, factor] if g == y && **factor == reduced_floats(&inputs[1..2], &self.axes, false)? => {
+                Ok(smallvec![Meta::clone(g)])
             }
             _ => {
                 Err(Problem::new(ErrorKind::Shape, "takes a gradient, the result and what its rows were multiplied by"))

@@ -36,8 +36,8 @@ impl Op for Alias {
     fn name(&self) -> Cow<'static, str> {
         self.0.into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
-        Ok(inputs.iter().cloned().collect())
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
+        Ok(inputs.iter().copied().cloned().collect())
     }
     fn compute(&self) -> Compute<'_> {
         Compute::View
@@ -63,7 +63,7 @@ impl Op for View {
         .into()
     }
 
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [input] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes one tensor")) };
         let shape = match self {
             View::Reshape(shape) => shape.clone(),

@@ -16,7 +16,7 @@ impl Op for Fold {
     fn name(&self) -> Cow<'static, str> {
         "fold".into()
     }
-    fn infer(&self, inputs: &[Meta]) -> Result<Metas, Problem> {
+    fn infer(&self, inputs: &[&Meta]) -> Result<Metas, Problem> {
         let [input] = inputs else { return Err(Problem::new(ErrorKind::Value, "takes one tensor")) };
         let Windows { axis, size, step, dilation } = self.windows;
         let [outer @ .., last] = &input.shape[..] else {
