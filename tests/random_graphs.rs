@@ -90,13 +90,21 @@ fn step(choice: usize, x: &Pair, other: &Pair, draw: &mut Draw<'_>) -> wgrad::Re
         4 => pair(t * 0.5 - 0.25, a.map(|x| x * 0.5 - 0.25)),
         5 => pair(t.tanh().exp(), a.map(|x| x.tanh().exp())),
         6 => pair(t.sin() + t.cos(), a.map(|x| x.sin() + x.cos())),
-        7 | 8 => match broadcast(&shape, &other.array.shape) {
+        7 => match broadcast(&shape, &other.array.shape) {
             Some(to) => {
                 let sum = Array::from_fn(&to, |p| a.at(p).tanh() * 0.7 + other.array.at(p));
                 pair(t.tanh() * 0.7 + &other.tensor, sum)
             }
             None => pair(-t, a.map(|x| -x)),
         },
+        8 => {
+            let axes: Vec<usize> = (axis..rank).collect();
+            let mean = reduce(a, &axes, |all| all.iter().sum::<f64>() / all.len() as f64);
+            let centred = Array::from_fn(&shape, |p| a.at(p) - mean.at(p));
+            let var = reduce(&centred, &axes, |all| all.iter().map(|x| x * x).sum::<f64>() / all.len() as f64);
+            let normal = Array::from_fn(&shape, |p| centred.at(p) / (var.at(p) + 0.05).sqrt());
+            pair(t.standardize(axis.., 0.05), normal)
+        }
         9 => {
             let mut order: Vec<usize> = (0..rank).collect();
             order.rotate_left(1 + draw.below(rank));
