@@ -47,12 +47,12 @@ fn listed(number: usize, dtype: DType, shape: &[usize], inputs: &[&Tensor], numb
 type List = (fn() -> Vec<Part>, &'static [usize]);
 
 /// From the fourth on, they do not.
-const LISTS: [List; 16] = [
+const LISTS: [List; 18] = [
     (whole, &[]),
     (|| vec![Part::Row(&GT, vec![Input(0), Number(0)])], &[4, 5]),
     (|| vec![Part::Sum(Input(0))], &[]),
     (Vec::new, &[2, 3]),
-    (|| vec![Part::Sum(Input(1))], &[]),
+    (|| vec![Part::Sum(Input(2))], &[]),
     (|| vec![Part::Sum(Input(0))], &[2, 3]),
     (|| vec![Part::Row(&MUL, vec![Input(0)])], &[2, 3]),
     (|| vec![Part::Row(&EXP, vec![Made(0)])], &[2, 3]),
@@ -66,6 +66,9 @@ const LISTS: [List; 16] = [
     (|| vec![Part::Fold(Reduction::Sum, vec![2], Input(0))], &[2, 3]),
     (|| vec![Part::Fold(Reduction::Sum, vec![1, 0], Input(0))], &[1, 1]),
     (|| vec![Part::Fold(Reduction::Sum, vec![1], Input(0)), Part::Row(&EXP, vec![Made(0)])], &[2, 3]),
+    // Of truths, and the largest of nothing.
+    (|| vec![Part::Row(&GT, vec![Input(0), Number(0)]), Part::Sum(Made(0))], &[]),
+    (|| vec![Part::Fold(Reduction::Max, vec![1], Input(1))], &[2, 1]),
 ];
 
 /// The number of [`several`].
@@ -144,9 +147,9 @@ fn parts_give_several_outputs() -> wgrad::Result<()> {
 #[test]
 fn parts_that_do_not_fit_are_an_error() {
     for device in devices() {
-        let x = Tensor::ones([2, 3], DType::F32, device);
+        let (x, nothing) = (Tensor::ones([2, 3], DType::F32, device), Tensor::ones([2, 0], DType::F32, device));
         for (number, (_, shape)) in LISTS.iter().enumerate().skip(3) {
-            let error = listed(number, DType::F32, shape, &[&x], &[1.0]).to_bytes().unwrap_err();
+            let error = listed(number, DType::F32, shape, &[&x, &nothing], &[1.0]).to_bytes().unwrap_err();
             assert!(error.to_string().contains("listed") && error.to_string().contains("parts.rs"), "{error}");
         }
     }

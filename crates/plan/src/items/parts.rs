@@ -37,18 +37,14 @@ impl Builder<'_> {
                 Part::Sum(argument) => {
                     let read = parts.tensor(argument)?;
                     let axes: Vec<usize> = (0..read.layout.shape.len()).collect();
-                    let (kind, reads) = fold(Reduction::Sum, read, &axes);
+                    let (kind, reads) = fold(Reduction::Sum, read, &axes)?;
                     (kind, reads, Meta::new(Shape::default(), read.dtype))
                 }
                 Part::Fold(reduction, axes, argument) => {
                     let read = parts.tensor(argument)?;
-                    let shape = &read.layout.shape;
-                    if !axes.is_sorted_by(|a, b| a < b) || axes.last().is_some_and(|&axis| axis >= shape.len()) {
-                        return None;
-                    }
-                    let kept = axes.iter().fold(shape.clone(), |shape, &axis| shape.with(axis, 1));
-                    let (kind, reads) = fold(reduction, read, &axes);
-                    (kind, reads, Meta::new(kept, read.dtype))
+                    let (kind, reads) = fold(reduction, read, &axes)?;
+                    let shape = axes.iter().fold(read.layout.shape.clone(), |shape, &axis| shape.with(axis, 1));
+                    (kind, reads, Meta::new(shape, read.dtype))
                 }
                 Part::Row(row, arguments) => self.row(row, &arguments, &parts)?,
             };
@@ -101,9 +97,18 @@ impl Builder<'_> {
     }
 }
 
-/// A fold of axes.
-fn fold(reduction: Reduction, read: &Read, axes: &[usize]) -> (Kind, Vec<Read>) {
-    let length = axes.iter().map(|&axis| read.layout.shape[axis]).product();
-    let kind = if axes.is_empty() { Kind::Copy } else { Kind::Reduce(reduction, length) };
-    (kind, vec![with_axes_last(read, axes)])
+/// A fold of axes in ascending order; nothing where there is none of these, of this dtype, or of no elements.
+fn fold(reduction: Reduction, read: &Read, axes: &[usize]) -> Option<(Kind, Vec<Read>)> {
+    let shape = &read.layout.shape;
+    let are_there = axes.is_sorted_by(|a, b| a < b) && axes.last().is_none_or(|&axis| axis < shape.len());
+    if !are_there || !matches!(read.dtype, DType::F32 | DType::F64 | DType::I32 | DType::U32) {
+        return None;
+    }
+    let length = axes.iter().map(|&axis| shape[axis]).product();
+    let kind = match (axes, reduction) {
+        ([], _) => Kind::Copy,
+        (_, Reduction::Max | Reduction::Min) if length == 0 => return None,
+        _ => Kind::Reduce(reduction, length),
+    };
+    Some((kind, vec![with_axes_last(read, axes)]))
 }
