@@ -211,6 +211,29 @@ fn a_norm_over_a_smaller_batch_compiles_nothing() -> wgrad::Result<()> {
 }
 
 #[test]
+fn a_wide_layer_over_a_smaller_batch_compiles_nothing() -> wgrad::Result<()> {
+    for device in &devices() {
+        let layer = Linear::new(1568, 128, device);
+        let mut optimizer = Adam::new(layer.parameters(), 1e-3);
+        let mut step = |batch: usize| -> wgrad::Result<Stats> {
+            let before = device.stats();
+            let x = Tensor::from_slice(&vec![0.5f32; batch * 1568], [batch, 1568], device);
+            optimizer.step(layer.forward(&x).relu().sum(..).backward()?)?;
+            Ok(since(before, device.stats()))
+        };
+        // The first step also makes what the optimizer keeps.
+        for _ in 0..2 {
+            step(64)?;
+        }
+        for batch in smaller_batches() {
+            let cost = step(batch)?;
+            assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn another_attribute_is_another_plan() -> wgrad::Result<()> {
     for device in &devices() {
         let x = Tensor::from_slice(&[1.0f32; 16], [4, 4], device);

@@ -2,6 +2,7 @@
 
 use super::cast::{cast, load, stored};
 use super::finish::Finish;
+use super::form::{Cut, Form, Shape, Side};
 use super::part::without_last;
 use super::walk::Walk;
 use super::{Input, Launch, Lowering, THREADS, TURNS};
@@ -13,65 +14,6 @@ use wgrad_tensor::dtype::DType;
 use wgrad_tensor::error::{ErrorKind, Problem};
 use wgrad_tensor::layout::Layout;
 use wgrad_tensor::op::Window2d;
-
-/// A contraction's sizes, and which way its operands lie in memory.
-struct Shape {
-    rows: usize,
-    columns: usize,
-    depth: usize,
-    batches: usize,
-    /// How many there are of rows or columns, whichever do not count a batch's examples in a layer.
-    steady: usize,
-    left_runs_deep: bool,
-    right_runs_deep: bool,
-}
-
-/// The kernels of a contraction.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// Tiles of 64 x 64 through workgroup memory.
-    Tiled,
-    /// Tiles of 128 x 128, where there are enough of them.
-    Wide,
-    /// Each invocation alone, 4 x 4 results.
-    Blocked,
-    /// Each invocation alone, 8 x 8 results.
-    Broad,
-}
-
-impl Form {
-    fn file(self) -> &'static str {
-        match self {
-            Form::Tiled => "contract_tiled",
-            Form::Wide => "contract_wide",
-            Form::Blocked => "contract_blocked",
-            Form::Broad => "contract_broad",
-        }
-    }
-
-    /// The workgroups of tiles, or invocations, that compute all results once.
-    fn blocks(self, shape: &Shape) -> usize {
-        shape.rows.div_ceil(self.edge()) * shape.columns.div_ceil(self.edge()) * shape.batches
-    }
-
-    /// The rows, and the columns, that a workgroup of tiles or an invocation computes.
-    fn edge(self) -> usize {
-        match self {
-            Form::Tiled => 64,
-            Form::Wide => 128,
-            Form::Blocked => 4,
-            Form::Broad => 8,
-        }
-    }
-}
-
-/// The parts that a depth is cut in.
-#[derive(Clone, Copy)]
-struct Cut {
-    slices: usize,
-    /// The depth of one.
-    slice: usize,
-}
 
 /// How a contraction's operands are found: the file, the text where the file leaves it open, and the parameters.
 struct Operands {
@@ -99,7 +41,7 @@ impl Lowering<'_> {
             columns: y.shape[column],
             depth: x.shape[column],
             batches: x.shape[..row].iter().product(),
-            steady: y.shape[column],
+            counts_examples: Side::Rows,
             left_runs_deep: x.strides[column].abs() == 1 || x.strides[row].abs() != 1,
             right_runs_deep: y.strides[row].abs() == 1 && y.strides[column].abs() != 1,
         };
@@ -141,7 +83,7 @@ impl Lowering<'_> {
             columns: sizes.images * sizes.out_height * sizes.out_width,
             depth: sizes.channels * sizes.taps(),
             batches: window.groups,
-            steady: sizes.out_channels,
+            counts_examples: Side::Columns,
             left_runs_deep: true,
             right_runs_deep: false,
         };
@@ -162,7 +104,7 @@ impl Lowering<'_> {
             columns: sizes.images * sizes.height * sizes.width,
             depth: sizes.out_channels * sizes.taps(),
             batches: window.groups,
-            steady: sizes.channels,
+            counts_examples: Side::Columns,
             left_runs_deep: true,
             right_runs_deep: false,
         };
@@ -187,7 +129,7 @@ impl Lowering<'_> {
             columns: sizes.channels * sizes.taps(),
             depth: sizes.images * sizes.out_height * sizes.out_width,
             batches: window.groups,
-            steady: sizes.out_channels.min(sizes.channels * sizes.taps()),
+            counts_examples: Side::Neither,
             left_runs_deep: true,
             right_runs_deep: true,
         };
@@ -198,11 +140,11 @@ impl Lowering<'_> {
     /// Workgroup memory pays where a real GPU fills the tiles; a CPU rather keeps much in each invocation. A smaller batch
     /// is to take the same kernel, so what its examples are counted in decides little.
     fn form(&self, shape: &Shape, dtype: DType) -> Form {
-        let wide = Form::Wide.blocks(shape);
+        let wide = Form::Wide.blocks([shape.rows, shape.columns], shape.batches);
         match self.engine.software {
-            true if shape.steady >= 6 => Form::Broad,
+            true if shape.steady() >= 6 => Form::Broad,
             false if shape.rows.min(shape.columns) > 96 && wide >= 96 && dtype != DType::F64 => Form::Wide,
-            false if shape.steady > 16 => Form::Tiled,
+            false if shape.steady() > 16 => Form::Tiled,
             _ => Form::Blocked,
         }
     }
@@ -236,14 +178,16 @@ impl Lowering<'_> {
         self.finish_apart(finish, dtype, product, slices)
     }
 
-    /// A long depth under few results is cut in slices that are added afterwards, always in the same order.
+    /// A long depth under few results is cut in slices that are added afterwards, always in the same order. A smaller batch
+    /// is cut as a larger one is, or what follows the product would become another kernel.
     fn cut(&self, shape: &Shape, form: Form) -> Cut {
         let (wanted, least) = match (form, self.engine.software) {
             (Form::Tiled | Form::Wide, _) => (512, 128),
             (_, true) => (64, 512),
             (_, false) => (8192, 64),
         };
-        let slices = (wanted / form.blocks(shape)).min(shape.depth / least).max(shape.depth.div_ceil(TURNS)).max(1);
+        let blocks = form.blocks(shape.filled(), shape.batches);
+        let slices = (wanted / blocks).min(shape.depth / least).max(shape.depth.div_ceil(TURNS)).max(1);
         let slice = shape.depth.div_ceil(slices);
         Cut { slice, slices: shape.depth.div_ceil(slice.max(1)).max(1) }
     }
@@ -275,7 +219,7 @@ impl Lowering<'_> {
         if given.iter().any(|&(from, _)| from != dtype) {
             key = given.iter().fold(key, |key, &(from, wide)| key.number(from as usize).number(usize::from(wide)));
         }
-        let blocks = form.blocks(shape) * cut.slices;
+        let blocks = form.blocks([shape.rows, shape.columns], shape.batches) * cut.slices;
         let launch = Launch {
             key,
             inputs: inputs.iter().map(|input| input.place).chain(end.arrays.places.iter().copied()).collect(),

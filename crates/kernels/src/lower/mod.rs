@@ -6,6 +6,7 @@ mod contract;
 mod custom;
 mod extreme;
 mod finish;
+mod form;
 mod levels;
 mod map;
 mod map_text;
