@@ -167,19 +167,30 @@ fn smaller_batches() -> impl Iterator<Item = usize> {
     batches.into_iter().rev()
 }
 
+/// Smaller batches after a whole one are planned and compile nothing.
+fn compiles_nothing_for_less(
+    whole: usize,
+    device: &Device,
+    mut step: impl FnMut(usize) -> wgrad::Result<Stats>,
+) -> wgrad::Result<()> {
+    // The first step also makes what later ones find.
+    for _ in 0..2 {
+        step(whole)?;
+    }
+    for batch in smaller_batches() {
+        let cost = step(batch)?;
+        assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
+    }
+    Ok(())
+}
+
 /// Sizes reach kernels as parameters, and so does how many invocations share a row. A batch of one example is another
 /// matter: an axis of one place is none, and kernels walk fewer axes.
 #[test]
 fn a_smaller_batch_is_planned_but_compiles_nothing() -> wgrad::Result<()> {
     for device in &devices() {
         let mut training = Training::new(device);
-        for _ in 0..2 {
-            training.step(32)?;
-        }
-        for batch in smaller_batches() {
-            let (_, cost) = training.step(batch)?;
-            assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
-        }
+        compiles_nothing_for_less(32, device, |batch| Ok(training.step(batch)?.1))?;
         for batch in [32, 17] {
             assert_eq!(training.step(batch)?.1.plans, 0, "plans are kept");
         }
@@ -198,14 +209,7 @@ fn a_norm_over_a_smaller_batch_compiles_nothing() -> wgrad::Result<()> {
             gradients.tensors().into_iter().try_for_each(Tensor::eval)?;
             Ok(since(before, device.stats()))
         };
-        // The first step also makes the parameters.
-        for _ in 0..2 {
-            step(32)?;
-        }
-        for batch in smaller_batches() {
-            let cost = step(batch)?;
-            assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
-        }
+        compiles_nothing_for_less(32, device, step)?;
     }
     Ok(())
 }
@@ -215,20 +219,13 @@ fn a_wide_layer_over_a_smaller_batch_compiles_nothing() -> wgrad::Result<()> {
     for device in &devices() {
         let layer = Linear::new(1568, 128, device);
         let mut optimizer = Adam::new(layer.parameters(), 1e-3);
-        let mut step = |batch: usize| -> wgrad::Result<Stats> {
+        let step = |batch: usize| -> wgrad::Result<Stats> {
             let before = device.stats();
             let x = Tensor::from_slice(&vec![0.5f32; batch * 1568], [batch, 1568], device);
             optimizer.step(layer.forward(&x).relu().sum(..).backward()?)?;
             Ok(since(before, device.stats()))
         };
-        // The first step also makes what the optimizer keeps.
-        for _ in 0..2 {
-            step(64)?;
-        }
-        for batch in smaller_batches() {
-            let cost = step(batch)?;
-            assert!(cost.plans > 0 && cost.pipelines == 0, "{batch} on {device}: {cost:?}");
-        }
+        compiles_nothing_for_less(64, device, step)?;
     }
     Ok(())
 }
